@@ -1,0 +1,269 @@
+//! What a user can see: the one truth that every front end renders.
+
+use crate::id::{Id, NodeHandle};
+use crate::records::name::{ChannelName, Nick};
+use std::time::Duration;
+
+/// Something that the user is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// The node is a member of the ring and the nick is the user's.
+    Ready {
+        /// The user's nick.
+        nick: Nick,
+        /// The node's own handle.
+        node: NodeHandle,
+        /// Whether the ring began with this node.
+        ring: RingOrigin,
+    },
+    /// The user is a member of a channel.
+    Joined {
+        /// Which channel.
+        channel: ChannelName,
+        /// Everyone who is in it, in order.
+        members: Vec<Nick>,
+    },
+    /// The user is no longer a member of a channel.
+    Left {
+        /// Which channel.
+        channel: ChannelName,
+    },
+    /// Someone else came to a channel or went.
+    Member {
+        /// Which channel.
+        channel: ChannelName,
+        /// Who.
+        nick: Nick,
+        /// What happened.
+        change: MemberChange,
+    },
+    /// A message in a channel.
+    Message {
+        /// Which channel.
+        channel: ChannelName,
+        /// Who wrote it.
+        from: Nick,
+        /// What it says; it may hold any character.
+        text: String,
+        /// Its unique id.
+        id: MessageId,
+        /// The root's term: it rises when another node becomes the channel's root.
+        epoch: u64,
+        /// The place within the epoch, from 1.
+        seq: u64,
+        /// Whether it was written before the user came.
+        history: bool,
+    },
+    /// A private message for the user.
+    Private {
+        /// Who wrote it.
+        from: Nick,
+        /// What it says; it may hold any character.
+        text: String,
+        /// Its unique id.
+        id: MessageId,
+    },
+    /// How far a message of the user's has come.
+    Sent {
+        /// Its unique id.
+        id: MessageId,
+        /// To whom.
+        to: Recipient,
+        /// How far.
+        state: SentState,
+    },
+    /// A record has moved to or from this node.
+    Migrated {
+        /// What kind of record: `channel` or `name`.
+        kind: &'static str,
+        /// Its name: the channel's without `#`, or the nick.
+        name: String,
+        /// Which way.
+        direction: Direction,
+        /// The other node.
+        peer: NodeHandle,
+        /// Why.
+        why: Why,
+    },
+    /// The ring around this node has changed.
+    Ring {
+        /// What has changed.
+        change: RingChange,
+        /// The node that it is about.
+        peer: NodeHandle,
+    },
+    /// A command could not be carried out, or something went wrong by itself.
+    Error {
+        /// The command's name, or `node` when no command is to blame.
+        command: String,
+        /// What happened, to what, and what to do.
+        message: String,
+    },
+    /// The answer to `help`.
+    Help {
+        /// Lines to show.
+        text: String,
+    },
+    /// The answer to `who`: the members of a channel.
+    Who {
+        /// Which channel.
+        channel: ChannelName,
+        /// Everyone who is in it, with their nodes.
+        members: Vec<(Nick, NodeHandle)>,
+    },
+    /// The answer to `channels`: the channels of this session.
+    Channels {
+        /// The channels that the user has joined.
+        channels: Vec<ChannelName>,
+    },
+    /// The answer to `names`: the people that this session knows.
+    Names {
+        /// Their nicks, in order.
+        names: Vec<Nick>,
+    },
+    /// The answer to `whois`.
+    Whois {
+        /// The nick that was asked for.
+        nick: Nick,
+        /// The node of its holder.
+        node: NodeHandle,
+        /// The node that keeps the name.
+        root: NodeHandle,
+    },
+    /// The answer to `ring`.
+    RingState {
+        /// This node.
+        node: NodeHandle,
+        /// The node before it, if known.
+        predecessor: Option<NodeHandle>,
+        /// The nodes after it, nearest first.
+        successors: Vec<NodeHandle>,
+        /// The fingers: the first exponent each stands for, and the node.
+        fingers: Vec<(u32, NodeHandle)>,
+        /// How many records it keeps as their root.
+        records_as_root: usize,
+        /// How many records it keeps as copies for other roots.
+        records_as_copy: usize,
+    },
+    /// The answer to `trace`.
+    Trace {
+        /// What was looked for: `#channel`, a nick or an id.
+        target: String,
+        /// Its place on the circle.
+        key: Id,
+        /// The nodes that were asked, in order, this one first, and how long each took to answer.
+        hops: Vec<(NodeHandle, Duration)>,
+        /// The root of the key, or why it was not found.
+        root: Result<NodeHandle, String>,
+        /// Whether the way went successor by successor.
+        linear: bool,
+    },
+    /// The node has left; nothing comes after this.
+    Bye {
+        /// What could not be handed over, in words; empty when the node left in good order.
+        not_handed_over: Vec<String>,
+    },
+}
+
+/// The unique id of a message: its author's node and a number that the author never uses twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct MessageId {
+    /// The node on which it was written.
+    pub author: NodeHandle,
+    /// Rises with each message; begins with the author's clock, so that a restart never repeats one.
+    pub counter: u64,
+}
+
+impl std::fmt::Display for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{:x}", self.author.id().short(), self.counter)
+    }
+}
+
+impl std::fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// How a node came to its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RingOrigin {
+    /// It began with this node.
+    Created,
+    /// It was there.
+    Joined,
+}
+
+/// What happened to a member of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum MemberChange {
+    /// Came.
+    Joined,
+    /// Went, by `leave` or `exit`.
+    Left,
+    /// Has not been heard of until the lease ended.
+    Lost,
+}
+
+/// To whom a message goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Recipient {
+    /// To a channel.
+    Channel(ChannelName),
+    /// To a person.
+    Nick(Nick),
+    /// To whoever is at a node.
+    Node(Id),
+}
+
+/// How far a message has come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SentState {
+    /// On its way.
+    Queued,
+    /// Kept by enough nodes to survive crashes.
+    Stored,
+    /// Shown by the receiver's own node.
+    Delivered,
+    /// It has not arrived and will not.
+    Failed {
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Which way a record moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// To this node.
+    In,
+    /// From this node.
+    Out,
+}
+
+/// Why a record moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// A node has come between a key and its root.
+    NewPredecessor,
+    /// The root has left in good order.
+    Leave,
+    /// The root has crashed; this node is the next one and had a copy.
+    Crash,
+}
+
+/// How the ring around a node has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RingChange {
+    /// Another node is now the successor.
+    Successor,
+    /// Another node is now the predecessor.
+    Predecessor,
+    /// A neighbour does not answer any more.
+    Lost,
+    /// A neighbour has left in good order.
+    Left,
+    /// This node is alone.
+    Alone,
+}

@@ -1,0 +1,3 @@
+//! The application: people, channels and what they say to one another.
+
+pub mod event;

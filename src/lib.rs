@@ -1,0 +1,11 @@
+//! Chat without a server: every running `chat` is a node of a Chord ring.
+//!
+//! The core computes, the shell acts: a node is a value that turns inputs into outputs
+//! (see [`machine::Machine`]); sockets, clocks, files and terminals stand outside it.
+
+pub mod chat;
+pub mod id;
+pub mod machine;
+pub mod records;
+pub mod time;
+pub mod wire;

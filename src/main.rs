@@ -1,0 +1,3 @@
+//! The `chat` program.
+
+fn main() {}

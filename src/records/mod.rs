@@ -1,0 +1,3 @@
+//! What a node keeps for the ring.
+
+pub mod name;

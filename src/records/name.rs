@@ -1,0 +1,196 @@
+//! Names of channels and people: parsed once, at the edge, and right from then on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest nick or channel name, in characters.
+pub const NAME_CHARS_MAX: usize = 32;
+
+/// Why a text is not a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAName {
+    /// It is empty.
+    Empty,
+    /// It has more than [`NAME_CHARS_MAX`] characters.
+    TooLong,
+    /// It has a blank, a control character or an invisible one.
+    BadCharacter,
+    /// A nick begins with `#`, `@` or `/`, which have a meaning in commands.
+    BadStart,
+}
+
+impl fmt::Display for NotAName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotAName::Empty => f.write_str("a name is not empty"),
+            NotAName::TooLong => write!(f, "a name has at most {NAME_CHARS_MAX} characters"),
+            NotAName::BadCharacter => f.write_str("a name has no blanks and no control characters"),
+            NotAName::BadStart => f.write_str("a nick does not begin with #, @ or /"),
+        }
+    }
+}
+
+impl std::error::Error for NotAName {}
+
+fn check(name: &str) -> Result<(), NotAName> {
+    if name.is_empty() {
+        return Err(NotAName::Empty);
+    }
+    if name.chars().count() > NAME_CHARS_MAX {
+        return Err(NotAName::TooLong);
+    }
+    if name.chars().any(|char| char.is_whitespace() || char.is_control() || is_invisible(char)) {
+        return Err(NotAName::BadCharacter);
+    }
+    Ok(())
+}
+
+/// Characters that show nothing or turn the direction of writing: with them, two names look the same.
+pub fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The name of a channel, without `#`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChannelName(String);
+
+impl ChannelName {
+    /// The name without `#`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ChannelName {
+    type Err = NotAName;
+
+    /// Reads `rust` and `#rust` as the same channel.
+    fn from_str(text: &str) -> Result<ChannelName, NotAName> {
+        let name = text.strip_prefix('#').unwrap_or(text);
+        check(name)?;
+        Ok(ChannelName(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ChannelName {
+    type Error = NotAName;
+
+    fn try_from(name: String) -> Result<ChannelName, NotAName> {
+        check(&name)?;
+        Ok(ChannelName(name))
+    }
+}
+
+impl From<ChannelName> for String {
+    fn from(name: ChannelName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for ChannelName {
+    /// Writes the name with `#`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+impl fmt::Debug for ChannelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// The name of a person.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Nick(String);
+
+impl Nick {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Nick {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Nick, NotAName> {
+        Nick::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for Nick {
+    type Error = NotAName;
+
+    fn try_from(name: String) -> Result<Nick, NotAName> {
+        check(&name)?;
+        if name.starts_with(['#', '@', '/']) {
+            return Err(NotAName::BadStart);
+        }
+        Ok(Nick(name))
+    }
+}
+
+impl From<Nick> for String {
+    fn from(nick: Nick) -> String {
+        nick.0
+    }
+}
+
+impl fmt::Display for Nick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Nick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_the_same_with_and_without_its_sign() {
+        assert_eq!("rust".parse::<ChannelName>(), "#rust".parse());
+        assert_eq!("#rust".parse::<ChannelName>().unwrap().to_string(), "#rust");
+        assert_ne!("##rust".parse::<ChannelName>(), "#rust".parse());
+    }
+
+    #[test]
+    fn a_bad_name_is_refused_with_the_rule() {
+        let channel = |text: &str| text.parse::<ChannelName>().unwrap_err();
+        let nick = |text: &str| text.parse::<Nick>().unwrap_err();
+        assert_eq!(
+            (channel(""), channel("#"), nick("")),
+            (NotAName::Empty, NotAName::Empty, NotAName::Empty)
+        );
+        assert_eq!(channel(&"a".repeat(33)), NotAName::TooLong);
+        assert_eq!(nick(&"é".repeat(33)), NotAName::TooLong);
+        for bad in ["a b", "a\tb", "a\u{1b}[31m", "a\u{a0}b", "a\u{200b}b", "a\u{202e}b", "a\u{85}"] {
+            assert_eq!((channel(bad), nick(bad)), (NotAName::BadCharacter, NotAName::BadCharacter));
+        }
+        assert_eq!(
+            (nick("#a"), nick("@a"), nick("/a")),
+            (NotAName::BadStart, NotAName::BadStart, NotAName::BadStart)
+        );
+        assert!("é".repeat(32).parse::<Nick>().is_ok());
+        assert!("日本語".parse::<ChannelName>().is_ok());
+    }
+
+    #[test]
+    fn a_peer_cannot_send_a_bad_name() {
+        let bytes = crate::wire::encode(&"a\nb");
+        assert!(crate::wire::decode::<ChannelName>(&bytes).is_err());
+        assert!(crate::wire::decode::<Nick>(&bytes).is_err());
+    }
+}
