@@ -1,3 +1,4 @@
 //! The application: people, channels and what they say to one another.
 
+pub mod command;
 pub mod event;
