@@ -4,8 +4,10 @@
 //! (see [`machine::Machine`]); sockets, clocks, files and terminals stand outside it.
 
 pub mod chat;
+pub mod chord;
 pub mod id;
 pub mod machine;
 pub mod records;
+pub mod sim;
 pub mod time;
 pub mod wire;

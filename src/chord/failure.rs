@@ -1,0 +1,107 @@
+//! What a node does when a peer does not answer: the network's failures as inputs.
+
+use std::time::Duration;
+
+use super::message::Message;
+use super::{Chord, Membership, Upcall, Why};
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// A node that was not run for so long was stopped or asleep: the silence was its own.
+const ASLEEP: Duration = Duration::from_secs(3);
+
+impl<P: Clone> Chord<P> {
+    pub(super) fn set_time(&mut self, now: Time) {
+        let slept = ASLEEP < now.since(self.now);
+        self.now = self.now.max(now);
+        if slept {
+            // Who is asked now has not been silent: nobody listened.
+            self.predecessor_heard = self.now;
+            for since in [
+                self.question.as_mut().map(|question| &mut question.silent_since),
+                self.probe.as_mut().map(|probe| &mut probe.silent_since),
+            ]
+            .into_iter()
+            .flatten()
+            {
+                *since = self.now;
+            }
+        }
+    }
+
+    /// Any message is a sign of life.
+    pub(super) fn heard(&mut self, from: NodeHandle) {
+        if self.predecessor == Some(from) {
+            self.predecessor_heard = self.now;
+        }
+        if let Some(question) = self.question.as_mut().filter(|question| question.to == from) {
+            question.silent_since = self.now;
+        }
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.to == from) {
+            probe.silent_since = self.now;
+        }
+    }
+
+    pub(super) fn on_unreachable(&mut self, peer: NodeHandle, undelivered: Vec<Message<P>>) {
+        self.lose(peer);
+        for message in undelivered {
+            match message {
+                // "A node that fails to forward tries the next best": it routes around.
+                Message::Route(route) if route.origin != self.me => self.forward_again(route),
+                Message::Tell(payload) => self.upcall(Upcall::Undelivered { to: peer, payload }),
+                // Own requests and questions have been seen to by `lose`; answers find nobody.
+                _ => {}
+            }
+        }
+    }
+
+    /// The peer answers, but is not in the ring: to the ring, it is dead.
+    pub(super) fn on_not_member(&mut self, from: NodeHandle) {
+        self.lose(from);
+    }
+
+    pub(super) fn knows_as_neighbour(&self, peer: NodeHandle) -> bool {
+        self.predecessor == Some(peer) || self.successors.contains(&peer)
+    }
+
+    /// Does without `peer` from now on.
+    pub(super) fn lose(&mut self, peer: NodeHandle) {
+        if self.is_member() && (self.predecessor == Some(peer) || self.successors.first() == Some(&peer)) {
+            self.upcall(Upcall::Lost(peer));
+        }
+        self.forget(peer);
+        self.fail_requests_to(peer);
+        self.join_failed_through(peer);
+        self.leave_failed_to(peer);
+        self.trace_failed_at(peer);
+    }
+
+    /// Strikes `peer` from every table, and goes on with the operations that waited for it.
+    pub(super) fn forget(&mut self, peer: NodeHandle) {
+        self.fingers.remove(peer, self.now);
+        if self.candidate == Some(peer) {
+            self.candidate = None;
+        }
+        if self.successors.contains(&peer) {
+            let successors = self.successors.iter().copied().filter(|&node| node != peer).collect();
+            self.set_successors(successors);
+        }
+        if self.predecessor == Some(peer) {
+            self.predecessor = None;
+            self.probe = None;
+            match self.candidate.take() {
+                Some(candidate) => self.set_predecessor(candidate, Why::PredecessorLost),
+                None => self.tell_update(Why::PredecessorLost),
+            }
+        }
+        if let Some(question) = self.question.take_if(|question| question.to == peer) {
+            self.question_failed(&question);
+        }
+    }
+
+    fn join_failed_through(&mut self, peer: NodeHandle) {
+        if matches!(&self.membership, Membership::Joining(joining) if joining.via() == peer) {
+            self.fail_join(peer);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Join: a node finds its place and copies the successor list of the node before it.
+//!
+//! j -> bootstrap -> … -> m: Route { key: j, FindPlace }
+//! m -> j: Place { successors }
+
+use std::time::Duration;
+
+use super::message::{Body, Message, Number, Route};
+use super::mutant::Mutant;
+use super::{Chord, Membership, STABILIZE_EVERY, Upcall, Why};
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// How long a joiner waits for an answer before it asks again.
+const JOIN_RETRY: Duration = Duration::from_millis(500);
+
+/// How long a joiner tries.
+const JOIN_DEADLINE: Duration = Duration::from_secs(5);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Joining {
+    via: NodeHandle,
+    id: Number,
+    retry: Time,
+    deadline: Time,
+}
+
+impl Joining {
+    pub(super) fn via(&self) -> NodeHandle {
+        self.via
+    }
+
+    pub(super) fn next_wakeup(&self) -> Time {
+        self.retry.min(self.deadline)
+    }
+}
+
+impl<P: Clone> Chord<P> {
+    /// Joins the ring of `via`: [`Upcall::Joined`] or [`Upcall::JoinFailed`] follows.
+    pub fn join(&mut self, now: Time, via: NodeHandle) {
+        self.set_time(now);
+        assert_eq!(self.membership, Membership::Outside, "a node joins while it belongs to no ring");
+        let joining =
+            Joining { via, id: self.new_number(), retry: now + JOIN_RETRY, deadline: now + JOIN_DEADLINE };
+        self.find_place(&joining);
+        self.membership = Membership::Joining(joining);
+    }
+
+    pub(super) fn retry_join(&mut self) {
+        let Membership::Joining(joining) = &self.membership else { return };
+        let mut joining = joining.clone();
+        if joining.deadline <= self.now {
+            self.fail_join(joining.via);
+        } else if joining.retry <= self.now {
+            joining.retry = self.now + JOIN_RETRY;
+            self.find_place(&joining);
+            self.membership = Membership::Joining(joining);
+        }
+    }
+
+    pub(super) fn fail_join(&mut self, via: NodeHandle) {
+        self.membership = Membership::Outside;
+        self.upcall(Upcall::JoinFailed { via });
+    }
+
+    fn find_place(&mut self, joining: &Joining) {
+        let route = Route {
+            key: self.me.id(),
+            origin: self.me,
+            id: joining.id,
+            hops: 0,
+            last: false,
+            body: Body::FindPlace,
+        };
+        self.send(joining.via, Message::Route(route));
+    }
+
+    /// Whether a joiner with the key of `route` comes between this node and its successor.
+    pub(super) fn is_before(&self, route: &Route<P>) -> bool {
+        match self.successors.first() {
+            Some(successor) => route.key.in_arc(self.me.id(), successor.id()),
+            None => true,
+        }
+    }
+
+    /// "Find member m with between(m, j, m.succ[0]); succ(j) := succ(m), copied whole" (Zave 2017, join).
+    ///
+    /// In a small ring, where the list of `m` holds everyone else, `m` itself is the joiner's last
+    /// successor: so the joiner knows everyone, too.
+    pub(super) fn give_place(&mut self, route: &Route<P>) {
+        let joiner = route.origin;
+        if self.knows_as_neighbour(joiner) {
+            // Its former self: a node that joins has lost what it knew.
+            self.lose(joiner);
+        }
+        self.send(joiner, Message::Place { id: route.id, successors: self.own_list() });
+    }
+
+    pub(super) fn on_place(&mut self, from: NodeHandle, id: Number, successors: &[NodeHandle]) {
+        match &self.membership {
+            Membership::Joining(joining) if joining.id == id => {}
+            // Asked twice, answered twice.
+            _ => return,
+        }
+        let Some((&successor, rest)) = successors.split_first() else { return };
+        if successor == self.me || from == self.me {
+            return;
+        }
+        self.membership = Membership::Member;
+        self.adopt(from, successor, if self.is(Mutant::JoinsWithSuccessorOnly) { &[] } else { rest });
+        self.predecessor = Some(from);
+        self.predecessor_heard = self.now;
+        self.upcall(Upcall::Joined);
+        self.tell_update(Why::Joined);
+        self.next_stabilize = self.now + STABILIZE_EVERY;
+        self.stabilize();
+        self.fix_all_fingers();
+        self.release_held();
+    }
+}

@@ -1,0 +1,157 @@
+//! What nodes of the ring say to one another.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Id, NodeHandle};
+
+/// The number of a question or request; its sender never uses it twice, not even after a restart.
+pub type Number = u64;
+
+/// A message of the ring; `P` is what the application says.
+///
+/// A new variant goes to the end: its place is its number on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Message<P> {
+    /// Stabilize: asks for [`Message::Neighbors`]; sent to the successor and to the node before it.
+    GetNeighbors {
+        /// Given back in the answer.
+        question: Number,
+    },
+    /// Answers [`Message::GetNeighbors`].
+    Neighbors {
+        /// The question that this answers.
+        question: Number,
+        /// The predecessor, if known.
+        predecessor: Option<NodeHandle>,
+        /// The successor list, nearest first; in a small ring it ends with the sender.
+        successors: Vec<NodeHandle>,
+    },
+    /// Stabilize: "I might be your predecessor"; not answered.
+    Notify,
+    /// Rectify: "are you there?"; answered by [`Message::Pong`].
+    Ping {
+        /// Given back in the answer.
+        question: Number,
+    },
+    /// Answers [`Message::Ping`].
+    Pong {
+        /// The question that this answers.
+        question: Number,
+    },
+    /// Answers whatever only a member can answer: the sender has not joined, or has left.
+    NotMember,
+    /// Join: answers a [`Body::FindPlace`]; sent by the node before the joiner.
+    Place {
+        /// The number of the routed message that this answers.
+        id: Number,
+        /// The successor list of the sender, nearest first; in a small ring it ends with the sender.
+        successors: Vec<NodeHandle>,
+    },
+    /// Leave: the sender would like to go; its successor answers with [`Message::LeavingHeard`].
+    Leaving {
+        /// Given back in the answer.
+        question: Number,
+        /// The predecessor of the sender, if known.
+        predecessor: Option<NodeHandle>,
+        /// The successor list of the sender; in a small ring it ends with the sender.
+        successors: Vec<NodeHandle>,
+    },
+    /// Answers [`Message::Leaving`].
+    LeavingHeard {
+        /// The question that this answers.
+        question: Number,
+        /// Whether the sender is now root of what the leaver was; otherwise the leaver tries again.
+        accepted: bool,
+    },
+    /// Leave: the sender has gone, its successor is now the root; its predecessor does not answer.
+    Gone {
+        /// The successor list of the sender; in a small ring it ends with the sender.
+        successors: Vec<NodeHandle>,
+    },
+    /// A message on its way to the root of a key.
+    Route(Route<P>),
+    /// Answers a routed or direct request: goes straight to the origin.
+    Reply {
+        /// The number of the request.
+        id: Number,
+        /// How many times the request was handed on.
+        hops: u8,
+        /// The answer.
+        answer: Answer<P>,
+    },
+    /// A request to this very node, answered by [`Message::Reply`].
+    Request {
+        /// Given back in the reply.
+        id: Number,
+        /// What the application asks.
+        payload: P,
+    },
+    /// Something for the application of this very node; not answered.
+    Tell(P),
+    /// Trace: asks for the next hop towards a key; answered by [`Message::NextHop`].
+    GetNextHop {
+        /// Given back in the answer.
+        question: Number,
+        /// Whose root is looked for.
+        key: Id,
+        /// Whether to name the successor rather than the closest known node.
+        linear: bool,
+        /// Nodes that did not answer and should not be named.
+        avoid: Vec<NodeHandle>,
+    },
+    /// Answers [`Message::GetNextHop`].
+    NextHop {
+        /// The question that this answers.
+        question: Number,
+        /// Where to ask next.
+        step: Step,
+    },
+}
+
+/// A message on its way to the root of a key, handed on from hop to hop.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Route<P> {
+    /// Whose root it is for.
+    pub key: Id,
+    /// Who sent it and gets the reply.
+    pub origin: NodeHandle,
+    /// The origin's number for it; the same when it is sent again.
+    pub id: Number,
+    /// How many times it has been handed on.
+    pub hops: u8,
+    /// Whether the node that sent it took the receiver to be the root.
+    pub last: bool,
+    /// What it is for.
+    pub body: Body<P>,
+}
+
+/// What a routed message is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Body<P> {
+    /// "Who is the root?"; answered with [`Answer::Root`].
+    FindRoot,
+    /// Join: "where is my place?"; the key is the joiner's id; answered by [`Message::Place`].
+    FindPlace,
+    /// A request to the application at the root; answered with [`Answer::Payload`].
+    Request(P),
+}
+
+/// What a [`Message::Reply`] says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Answer<P> {
+    /// The sender is the root.
+    Root,
+    /// What the application answers.
+    Payload(P),
+}
+
+/// Where the way to a key goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Step {
+    /// It ends here: the sender is the root.
+    Here,
+    /// The next node to ask.
+    To(NodeHandle),
+    /// The sender knows nobody nearer, or does not know yet whether it is the root.
+    Unknown,
+}

@@ -1,0 +1,38 @@
+//! Shortcuts that break the ring: tests switch them on to show that the oracle notices each.
+//!
+//! Outside tests, no node has one, and the compiler removes the questions.
+
+use super::Chord;
+
+/// A shortcut that other implementations take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mutant {
+    /// Adopts the successor's predecessor without asking it.
+    AdoptsWithoutAsking,
+    /// A later notify overwrites an earlier, better one.
+    ForgetsBetterCandidate,
+    /// Rectify does not ping the old predecessor.
+    DoesNotPing,
+    /// Join sets the successor only and leaves the list for later.
+    JoinsWithSuccessorOnly,
+    /// No rule for small rings: lists wrap around the circle.
+    WrapsSmallRings,
+}
+
+impl<P> Chord<P> {
+    #[cfg(test)]
+    pub(crate) fn with_mutant(mut self, mutant: Mutant) -> Chord<P> {
+        self.mutant = Some(mutant);
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    #[cfg(not(test))]
+    pub(super) const fn is(&self, _: Mutant) -> bool {
+        false
+    }
+}

@@ -1,0 +1,262 @@
+//! Requests: the origin asks until it is answered, the other side acts once.
+//!
+//! origin -> … -> root: Route { key, id, Request(payload) }      or
+//! origin -> node: Request { id, payload }
+//! root or node -> origin: Reply { id, Payload(payload) }
+//!
+//! The origin has a deadline and sends the same number again; who answers a repeat does not
+//! act twice, but gives the same answer.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::message::{Answer, Body, Message, Number, Route};
+use super::route::Hop;
+use super::{Chord, Failure, Request, Upcall};
+use crate::id::{Id, NodeHandle};
+use crate::time::Time;
+
+/// How long the origin waits for an answer.
+pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the origin waits before it sends a request again; the pause doubles each time …
+const RETRY_FIRST: Duration = Duration::from_millis(400);
+
+/// … up to this.
+const RETRY_MAX: Duration = Duration::from_millis(1600);
+
+/// How many own requests may wait for an answer.
+const REQUESTS_MAX: usize = 65_536;
+
+/// How many answers are kept for origins that ask again.
+const ANSWERS_MAX: usize = 8_192;
+
+/// The own requests that wait for an answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Requests<P> {
+    waiting: BTreeMap<Number, Waiting<P>>,
+    wakeups: BTreeSet<(Time, Number)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting<P> {
+    target: Target,
+    body: Body<P>,
+    deadline: Time,
+    retry: Time,
+    pause: Duration,
+    /// Where it was sent first, and where the next try does not begin.
+    hop: Option<NodeHandle>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Target {
+    Root(Id),
+    Node(NodeHandle),
+}
+
+impl<P> Default for Requests<P> {
+    fn default() -> Requests<P> {
+        Requests { waiting: BTreeMap::new(), wakeups: BTreeSet::new() }
+    }
+}
+
+impl<P> Requests<P> {
+    pub(super) fn next_wakeup(&self) -> Option<Time> {
+        self.wakeups.first().map(|&(time, _)| time)
+    }
+
+    fn insert(&mut self, id: Number, waiting: Waiting<P>) {
+        self.wakeups.insert((waiting.wakeup(), id));
+        self.waiting.insert(id, waiting);
+    }
+
+    fn remove(&mut self, id: Number) -> Option<Waiting<P>> {
+        let waiting = self.waiting.remove(&id)?;
+        self.wakeups.remove(&(waiting.wakeup(), id));
+        Some(waiting)
+    }
+}
+
+impl<P> Waiting<P> {
+    fn wakeup(&self) -> Time {
+        self.retry.min(self.deadline)
+    }
+}
+
+/// The answers given, so that a repeat gets the same; the oldest are forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Answers<P> {
+    /// Nothing yet while the application still works on it.
+    given: BTreeMap<(NodeHandle, Number), Option<P>>,
+    oldest_first: VecDeque<(NodeHandle, Number)>,
+}
+
+impl<P> Default for Answers<P> {
+    fn default() -> Answers<P> {
+        Answers { given: BTreeMap::new(), oldest_first: VecDeque::new() }
+    }
+}
+
+impl<P: Clone> Chord<P> {
+    /// Asks the application at the root of `key`: [`Upcall::Reply`] or [`Upcall::Failed`] follows,
+    /// with the number that is returned.
+    pub fn request(&mut self, now: Time, key: Id, payload: P) -> Number {
+        self.set_time(now);
+        self.ask_application(Target::Root(key), Body::Request(payload))
+    }
+
+    /// Asks the application of `node`: [`Upcall::Reply`] or [`Upcall::Failed`] follows,
+    /// with the number that is returned.
+    pub fn request_to(&mut self, now: Time, node: NodeHandle, payload: P) -> Number {
+        self.set_time(now);
+        self.ask_application(Target::Node(node), Body::Request(payload))
+    }
+
+    /// Looks for the root of `key`: [`Upcall::Root`] or [`Upcall::Failed`] follows,
+    /// with the number that is returned.
+    pub fn find_root(&mut self, now: Time, key: Id) -> Number {
+        self.set_time(now);
+        self.ask_application(Target::Root(key), Body::FindRoot)
+    }
+
+    /// Tells the application of `node` something that needs no answer.
+    pub fn tell(&mut self, now: Time, node: NodeHandle, payload: P) {
+        self.set_time(now);
+        if node == self.me {
+            self.upcall(Upcall::Told { from: node, payload });
+        } else {
+            self.send(node, Message::Tell(payload));
+        }
+    }
+
+    /// Answers the request `id` of `origin`.
+    pub fn reply(&mut self, now: Time, origin: NodeHandle, id: Number, payload: P) {
+        self.set_time(now);
+        if let Some(answer) = self.answers.given.get_mut(&(origin, id)) {
+            *answer = Some(payload.clone());
+        }
+        self.send_reply(origin, id, 0, Answer::Payload(payload));
+    }
+
+    fn ask_application(&mut self, target: Target, body: Body<P>) -> Number {
+        let id = self.new_number();
+        if self.requests.waiting.len() == REQUESTS_MAX {
+            self.upcall(Upcall::Failed { id, why: Failure::TooMany });
+            return id;
+        }
+        let waiting = Waiting {
+            target,
+            body,
+            deadline: self.now + REQUEST_DEADLINE,
+            retry: self.now + RETRY_FIRST,
+            pause: RETRY_FIRST,
+            hop: None,
+        };
+        self.try_request(id, waiting);
+        id
+    }
+
+    fn try_request(&mut self, id: Number, mut waiting: Waiting<P>) {
+        let avoid = waiting.hop.take();
+        let body = waiting.body.clone();
+        match waiting.target {
+            Target::Node(node) => {
+                self.requests.insert(id, waiting);
+                let Body::Request(payload) = body else { unreachable!("a node is not asked for its root") };
+                if node == self.me {
+                    self.accept(None, node, id, 0, payload);
+                } else {
+                    self.send(node, Message::Request { id, payload });
+                }
+            }
+            Target::Root(key) => {
+                let hop = self.next_hop(key, avoid.as_slice());
+                let mut route = Route { key, origin: self.me, id, hops: 0, last: false, body };
+                if let (Hop::Root(node) | Hop::Before(node), true) = (hop, self.is_member()) {
+                    route.last = hop == Hop::Root(node);
+                    waiting.hop = Some(node);
+                    self.requests.insert(id, waiting);
+                    self.send(node, Message::Route(route));
+                } else {
+                    self.requests.insert(id, waiting);
+                    self.on_route(route);
+                }
+            }
+        }
+    }
+
+    pub(super) fn retry_requests(&mut self) {
+        while let Some(&(time, id)) = self.requests.wakeups.first() {
+            if self.now < time {
+                return;
+            }
+            let Some(mut waiting) = self.requests.remove(id) else { return };
+            if waiting.deadline <= self.now {
+                self.upcall(Upcall::Failed { id, why: Failure::NoAnswer });
+            } else {
+                waiting.pause = (waiting.pause * 2).min(RETRY_MAX);
+                waiting.retry = self.now + waiting.pause;
+                self.try_request(id, waiting);
+            }
+        }
+    }
+
+    /// Sends again what went by way of `peer`, and gives up what was for `peer` itself.
+    pub(super) fn fail_requests_to(&mut self, peer: NodeHandle) {
+        let concerned =
+            |waiting: &Waiting<P>| waiting.hop == Some(peer) || waiting.target == Target::Node(peer);
+        let ids: Vec<Number> = self
+            .requests
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| concerned(waiting))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in ids {
+            let Some(waiting) = self.requests.remove(id) else { continue };
+            match waiting.target {
+                Target::Node(_) => self.upcall(Upcall::Failed { id, why: Failure::Unreachable }),
+                Target::Root(_) => self.try_request(id, waiting),
+            }
+        }
+    }
+
+    pub(super) fn on_request(&mut self, from: NodeHandle, id: Number, payload: P) {
+        self.accept(None, from, id, 0, payload);
+    }
+
+    /// Gives a request to the application, once.
+    pub(super) fn accept(&mut self, key: Option<Id>, origin: NodeHandle, id: Number, hops: u8, payload: P) {
+        match self.answers.given.get(&(origin, id)) {
+            Some(Some(answer)) => {
+                let answer = Answer::Payload(answer.clone());
+                return self.send_reply(origin, id, hops, answer);
+            }
+            Some(None) => return,
+            None => {}
+        }
+        if self.answers.oldest_first.len() == ANSWERS_MAX
+            && let Some(oldest) = self.answers.oldest_first.pop_front()
+        {
+            self.answers.given.remove(&oldest);
+        }
+        self.answers.oldest_first.push_back((origin, id));
+        self.answers.given.insert((origin, id), None);
+        let request = Request { origin, id, payload };
+        self.upcall(match key {
+            Some(key) => Upcall::Deliver { key, request },
+            None => Upcall::Receive { request },
+        });
+    }
+
+    pub(super) fn on_reply(&mut self, from: NodeHandle, id: Number, hops: u8, answer: Answer<P>) {
+        // A number that is not known has been answered before, or given up.
+        let Some(_) = self.requests.remove(id) else { return };
+        match answer {
+            Answer::Payload(payload) => self.upcall(Upcall::Reply { id, from, payload }),
+            Answer::Root if self.found_finger(id, from) => {}
+            Answer::Root => self.upcall(Upcall::Root { id, root: from, hops }),
+        }
+    }
+}

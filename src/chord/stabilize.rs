@@ -1,0 +1,199 @@
+//! Stabilize: a node asks its successor, and who has come between, for their neighbours.
+//!
+//! n -> successor: GetNeighbors
+//! successor -> n: Neighbors { predecessor, successors }
+//! n -> the successor's predecessor, if it is between: GetNeighbors
+//! it -> n: Neighbors
+//! n -> the successor that n has now: Notify
+
+use std::time::Duration;
+
+use super::message::{Message, Number};
+use super::mutant::Mutant;
+use super::{Chord, Upcall};
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// How long a node waits for an answer before it asks again.
+pub(super) const RESEND: Duration = Duration::from_millis(250);
+
+/// How long a node that is asked again and again may be silent before it is taken for dead.
+pub(super) const SILENCE: Duration = Duration::from_millis(1500);
+
+/// A question under way: "Stabilizing" in Zave's model.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Question {
+    pub(super) to: NodeHandle,
+    number: Number,
+    /// The version of the successor list when the question was asked.
+    version: u64,
+    kind: Kind,
+    pub(super) silent_since: Time,
+    resend: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// StabilizeFromSuccessor.
+    Successor,
+    /// StabilizeFromPredecessor: the successor's predecessor may be a better successor.
+    Between,
+}
+
+impl Question {
+    pub(super) fn next_wakeup(&self) -> Time {
+        self.resend.min(self.silent_since + SILENCE)
+    }
+}
+
+impl<P: Clone> Chord<P> {
+    /// "n asks its successor for the successor's predecessor p, and decides whether p should be
+    /// n's successor instead" (Stoica et al., section IV-E).
+    ///
+    /// A node that is alone is its own successor: it asks its predecessor at once.
+    pub fn stabilize(&mut self) {
+        if self.question.is_some() || !self.is_in_ring() {
+            return;
+        }
+        match (self.successors.first(), self.predecessor) {
+            (Some(&successor), _) => self.ask(successor, Kind::Successor),
+            (None, Some(predecessor)) => self.ask(predecessor, Kind::Between),
+            (None, None) => {}
+        }
+    }
+
+    fn ask(&mut self, to: NodeHandle, kind: Kind) {
+        let number = self.new_number();
+        self.question = Some(Question {
+            to,
+            number,
+            version: self.version,
+            kind,
+            silent_since: self.now,
+            resend: self.now + RESEND,
+        });
+        self.send(to, Message::GetNeighbors { question: number });
+    }
+
+    pub(super) fn retry_question(&mut self) {
+        let Some(question) = &mut self.question else { return };
+        let (to, number) = (question.to, question.number);
+        if question.silent_since + SILENCE <= self.now {
+            self.lose(to);
+        } else if question.resend <= self.now {
+            question.resend = self.now + RESEND;
+            self.send(to, Message::GetNeighbors { question: number });
+        }
+    }
+
+    pub(super) fn on_get_neighbors(&mut self, from: NodeHandle, question: Number) {
+        if self.is_in_ring() {
+            let (predecessor, successors) = (self.predecessor, self.own_list());
+            self.send(from, Message::Neighbors { question, predecessor, successors });
+        } else {
+            self.send(from, Message::NotMember);
+        }
+    }
+
+    pub(super) fn on_neighbors(
+        &mut self,
+        from: NodeHandle,
+        number: Number,
+        predecessor: Option<NodeHandle>,
+        successors: &[NodeHandle],
+    ) {
+        let question = match self.question.take() {
+            Some(question) if question.number == number && question.to == from => question,
+            other => {
+                self.question = other;
+                return;
+            }
+        };
+        if question.version != self.version {
+            // The list has changed since the question was asked, so the answer may be out of date.
+            self.stabilize();
+            return;
+        }
+        self.adopt(from, from, successors);
+        match predecessor {
+            Some(between)
+                if question.kind == Kind::Successor && between.id().between(self.me.id(), from.id()) =>
+            {
+                // A pointer is adopted only once its target has answered (Zave 2017).
+                if self.is(Mutant::AdoptsWithoutAsking) {
+                    self.adopt(between, between, &self.own_list());
+                    self.notify();
+                } else {
+                    self.ask(between, Kind::Between);
+                }
+            }
+            _ => self.notify(),
+        }
+    }
+
+    /// Goes on after the node that was asked has turned out to be dead.
+    pub(super) fn question_failed(&mut self, question: &Question) {
+        match question.kind {
+            // The head has been dropped: "notify the new head, try again with it".
+            Kind::Successor => {
+                self.notify();
+                self.stabilize();
+            }
+            // "No answer: keep the list, notify succ(t)[0]."
+            Kind::Between => self.notify(),
+        }
+    }
+
+    /// The successor list as others are told it: in a small ring, it ends with this node.
+    pub(super) fn own_list(&self) -> Vec<NodeHandle> {
+        let mut list = self.successors.clone();
+        if self.comes_round {
+            list.push(self.me);
+        }
+        list
+    }
+
+    /// "succ(t) := first r of (s :: succ(s))", of which `from` has told the tail.
+    ///
+    /// The list ends where it comes round to this node: in a small ring it holds everyone else once.
+    pub(super) fn adopt(&mut self, from: NodeHandle, head: NodeHandle, tail: &[NodeHandle]) {
+        assert_ne!(head, self.me, "a node is not in its own successor list");
+        let mut successors = Vec::with_capacity((tail.len() + 1).min(self.successors_max));
+        let mut comes_round = tail.last() == Some(&from);
+        let mut distance = crate::id::Id::new([0; 20]);
+        for &node in std::iter::once(&head).chain(tail) {
+            let further = self.me.id().distance_to(node.id());
+            if further <= distance && !self.is(Mutant::WrapsSmallRings) {
+                comes_round = true;
+                break;
+            }
+            if successors.len() == self.successors_max {
+                break;
+            }
+            distance = further;
+            successors.push(node);
+        }
+        // A full list says no more than that: with its head dropped, it must not claim the whole ring.
+        self.comes_round = comes_round && successors.len() < self.successors_max;
+        self.set_successors(successors);
+    }
+
+    pub(super) fn set_successors(&mut self, successors: Vec<NodeHandle>) {
+        if successors == self.successors {
+            return;
+        }
+        let before = self.successors.first().copied();
+        self.successors = successors;
+        self.version += 1;
+        self.upcall(Upcall::SuccessorsChanged { before });
+    }
+
+    fn notify(&mut self) {
+        // A leaver's successor may have taken over already.
+        if let Some(&successor) = self.successors.first()
+            && self.is_member()
+        {
+            self.send(successor, Message::Notify);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Trace: the initiator asks each hop in turn for the next one, and shows the way.
+//!
+//! n -> hop: GetNextHop { key, linear, avoid }
+//! hop -> n: NextHop { step }
+//!
+//! This is the iterative lookup of the paper; messages are routed recursively.
+
+use std::time::Duration;
+
+use super::message::{Message, Number, Step};
+use super::route::Hop;
+use super::{Chord, Upcall};
+use crate::id::{Id, NodeHandle};
+use crate::time::Time;
+
+/// How long a hop may be silent before the way goes around it.
+const HOP_SILENCE: Duration = Duration::from_secs(1);
+
+/// The longest way by fingers, in nodes.
+const HOPS_MAX: usize = 128;
+
+/// The longest way successor by successor, in nodes.
+const LINEAR_HOPS_MAX: usize = 1024;
+
+/// How many nodes that did not answer a trace works around.
+const AVOID_MAX: usize = 16;
+
+/// How many traces may be under way.
+const TRACES_MAX: usize = 64;
+
+/// The way to the root of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Way {
+    /// Whose root was looked for.
+    pub key: Id,
+    /// Whether it went successor by successor.
+    pub linear: bool,
+    /// The nodes that were asked, in order, this one first, and how long each took to answer.
+    pub hops: Vec<(NodeHandle, Duration)>,
+    /// The nodes that did not answer.
+    pub silent: Vec<NodeHandle>,
+    /// The root, or why the way ends before it.
+    pub end: Result<NodeHandle, DeadEnd>,
+}
+
+/// Why a trace did not arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DeadEnd {
+    /// The last node knows nobody nearer.
+    NobodyNearer,
+    /// Too many nodes did not answer.
+    NoAnswer,
+    /// The way is longer than is allowed.
+    TooLong,
+    /// Too many traces are under way.
+    TooMany,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Trace {
+    way: Way,
+    asked: NodeHandle,
+    since: Time,
+}
+
+impl Trace {
+    pub(super) fn next_wakeup(&self) -> Time {
+        self.since + HOP_SILENCE
+    }
+}
+
+impl<P: Clone> Chord<P> {
+    /// Looks for the way to the root of `key`: [`Upcall::Traced`] follows, with the number that is returned.
+    pub fn trace(&mut self, now: Time, key: Id, linear: bool) -> Number {
+        self.set_time(now);
+        let id = self.new_number();
+        let way = Way { key, linear, hops: Vec::new(), silent: Vec::new(), end: Err(DeadEnd::NobodyNearer) };
+        let trace = Trace { way, asked: self.me, since: self.now };
+        if self.traces.len() == TRACES_MAX {
+            self.end_trace(id, trace, Err(DeadEnd::TooMany));
+        } else {
+            let step = self.next_step(key, linear, &[]);
+            self.take_step(id, trace, step);
+        }
+        id
+    }
+
+    fn next_step(&self, key: Id, linear: bool, avoid: &[NodeHandle]) -> Step {
+        if !self.is_member() {
+            return Step::Unknown;
+        }
+        match (self.next_hop(key, avoid), self.successors.iter().find(|node| !avoid.contains(node))) {
+            (Hop::Here, _) => Step::Here,
+            (Hop::Root(_) | Hop::Before(_), Some(&successor)) if linear => Step::To(successor),
+            (Hop::Root(node) | Hop::Before(node), _) => Step::To(node),
+            (Hop::Unknown, _) => Step::Unknown,
+        }
+    }
+
+    pub(super) fn on_get_next_hop(
+        &mut self,
+        from: NodeHandle,
+        question: Number,
+        key: Id,
+        linear: bool,
+        avoid: &[NodeHandle],
+    ) {
+        let step = self.next_step(key, linear, avoid);
+        self.send(from, Message::NextHop { question, step });
+    }
+
+    pub(super) fn on_next_hop(&mut self, from: NodeHandle, question: Number, step: Step) {
+        match self.traces.remove(&question) {
+            Some(trace) if trace.asked == from => self.take_step(question, trace, step),
+            Some(trace) => {
+                self.traces.insert(question, trace);
+            }
+            None => {}
+        }
+    }
+
+    fn take_step(&mut self, id: Number, mut trace: Trace, step: Step) {
+        trace.way.hops.push((trace.asked, self.now.since(trace.since)));
+        let hops_max = if trace.way.linear { LINEAR_HOPS_MAX } else { HOPS_MAX };
+        match step {
+            Step::Here => {
+                let root = trace.asked;
+                self.end_trace(id, trace, Ok(root));
+            }
+            Step::Unknown => self.end_trace(id, trace, Err(DeadEnd::NobodyNearer)),
+            Step::To(_) if hops_max <= trace.way.hops.len() => {
+                self.end_trace(id, trace, Err(DeadEnd::TooLong));
+            }
+            Step::To(node) => {
+                trace.since = self.now;
+                self.ask_hop(id, trace, node);
+            }
+        }
+    }
+
+    fn ask_hop(&mut self, id: Number, mut trace: Trace, node: NodeHandle) {
+        trace.asked = node;
+        if node == self.me {
+            let step = self.next_step(trace.way.key, trace.way.linear, &trace.way.silent);
+            if trace.way.hops.last().is_some_and(|&(last, _)| last == node) {
+                return self.end_trace(id, trace, Err(DeadEnd::NobodyNearer));
+            }
+            return self.take_step(id, trace, step);
+        }
+        let (key, linear, avoid) = (trace.way.key, trace.way.linear, trace.way.silent.clone());
+        self.traces.insert(id, trace);
+        self.send(node, Message::GetNextHop { question: id, key, linear, avoid });
+    }
+
+    pub(super) fn retry_traces(&mut self) {
+        let late: Vec<_> = self
+            .traces
+            .iter()
+            .filter(|(_, trace)| trace.next_wakeup() <= self.now)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in late {
+            self.go_around(id);
+        }
+    }
+
+    pub(super) fn trace_failed_at(&mut self, peer: NodeHandle) {
+        let stuck: Vec<_> =
+            self.traces.iter().filter(|(_, trace)| trace.asked == peer).map(|(&id, _)| id).collect();
+        for id in stuck {
+            self.go_around(id);
+        }
+    }
+
+    /// The node that was asked does not answer: asks the one before it for another.
+    fn go_around(&mut self, id: Number) {
+        let Some(mut trace) = self.traces.remove(&id) else { return };
+        trace.way.silent.push(trace.asked);
+        if trace.way.silent.len() == AVOID_MAX {
+            return self.end_trace(id, trace, Err(DeadEnd::NoAnswer));
+        }
+        // The one before answered once; if it is silent, too, it is the next to be avoided.
+        let Some((before, _)) = trace.way.hops.pop() else {
+            return self.end_trace(id, trace, Err(DeadEnd::NoAnswer));
+        };
+        trace.since = self.now;
+        self.ask_hop(id, trace, before);
+    }
+
+    fn end_trace(&mut self, id: Number, mut trace: Trace, end: Result<NodeHandle, DeadEnd>) {
+        trace.way.end = end;
+        self.upcall(Upcall::Traced { id, way: trace.way });
+    }
+}

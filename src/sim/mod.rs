@@ -1,0 +1,3 @@
+//! Whole networks in one process.
+
+pub mod ring;

@@ -1,0 +1,449 @@
+//! A random walk of ring maintenance: joins, leaves, crashes and messages in every order.
+//!
+//! Time stands still, so nobody is taken for dead who lives: a message to a dead node comes back.
+
+use std::collections::BTreeMap;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::{Member, Violation, check, check_large, is_ideal, is_robust};
+use crate::chord::{Chord, Message, Mutant, Output, Upcall};
+use crate::id::NodeHandle;
+use crate::machine::Input;
+use crate::time::Time;
+
+type Node = Chord<()>;
+type NodeInput = Input<std::convert::Infallible, Message<()>>;
+
+/// The rules of a walk.
+#[derive(Clone, Copy)]
+struct Rules {
+    nodes: usize,
+    successors: usize,
+    mutant: Option<Mutant>,
+    kind: Kind,
+}
+
+/// How small the ring may be, and when a member may crash or leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It begins with one node.
+    Small,
+    /// It begins ideal with r+1 nodes, and keeps the invariant of the paper in full.
+    Large,
+    /// As large, but a guard that counts members instead of principals.
+    Unguarded,
+}
+
+struct Walk {
+    rules: Rules,
+    random: Pcg64,
+    addresses: Vec<NodeHandle>,
+    nodes: Vec<Node>,
+    in_flight: Vec<(NodeHandle, NodeInput)>,
+    /// The best node that has notified each and waits for the old predecessor's answer.
+    candidates: BTreeMap<NodeHandle, NodeHandle>,
+    /// A candidate that was passed over for a worse one.
+    forgotten: Option<NodeHandle>,
+    steps: u64,
+    story: Vec<String>,
+}
+
+/// What a walk found.
+#[derive(Debug)]
+struct Found {
+    violation: String,
+    story: Vec<String>,
+}
+
+impl Walk {
+    fn new(rules: Rules, seed: u64) -> Result<Walk, Found> {
+        let mut random = Pcg64::seed_from_u64(seed);
+        let addresses = (0..rules.nodes)
+            .map(|_| NodeHandle::new(([127, 0, 0, 1], random.random_range(1..=u16::MAX)).into()))
+            .collect();
+        let mut walk = Walk {
+            rules,
+            random,
+            addresses,
+            nodes: Vec::new(),
+            in_flight: Vec::new(),
+            candidates: BTreeMap::new(),
+            forgotten: None,
+            steps: 0,
+            story: Vec::new(),
+        };
+        let first = walk.addresses[0];
+        let mut node = walk.new_node(first);
+        node.create(walk.start());
+        walk.nodes.push(node);
+        walk.collect(first);
+        while rules.kind != Kind::Small && walk.nodes.len() <= rules.successors {
+            walk.steps += 1;
+            walk.someone_joins();
+            if !walk.settle() {
+                return Err(walk.found("joins one by one do not come to rest".to_owned()));
+            }
+        }
+        Ok(walk)
+    }
+
+    /// Each node begins later than those before, so that no number is used twice.
+    fn start(&self) -> Time {
+        Time::from_micros(self.steps * 1_000_000)
+    }
+
+    fn new_node(&self, address: NodeHandle) -> Node {
+        let node = Chord::new(address, self.rules.successors, self.start());
+        match self.rules.mutant {
+            Some(mutant) => node.with_mutant(mutant),
+            None => node,
+        }
+    }
+
+    fn index(&self, node: NodeHandle) -> Option<usize> {
+        self.nodes.iter().position(|chord| chord.me() == node)
+    }
+
+    fn pick(&mut self, below: usize) -> usize {
+        (self.random.next_u64() % below as u64) as usize
+    }
+
+    fn collect(&mut self, node: NodeHandle) {
+        let Some(i) = self.index(node) else { return };
+        let mut gone = false;
+        while let Some(output) = self.nodes[i].next_output() {
+            match output {
+                Output::Send { to, message } => {
+                    self.in_flight.push((to, Input::Message { from: node, message }));
+                }
+                Output::Upcall(Upcall::Left { .. } | Upcall::JoinFailed { .. }) => gone = true,
+                Output::Upcall(_) => {}
+            }
+        }
+        if gone {
+            self.nodes.remove(i);
+        }
+    }
+
+    fn deliver(&mut self, to: NodeHandle, input: NodeInput) {
+        match (self.index(to), input) {
+            (Some(i), input) => {
+                let before = self.nodes[i].predecessor();
+                self.nodes[i].handle(Time::default(), input.clone());
+                self.watch_candidates(i, before, &input);
+                self.collect(to);
+            }
+            // Nobody there: the message comes back.
+            (None, Input::Message { from, message }) => {
+                let undelivered = vec![message];
+                self.in_flight.push((from, Input::Unreachable { peer: to, undelivered }));
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// "A pending notify candidate is replaced only by a better one": remembers the best node that has
+    /// notified node `i` and waits, and notices when another that is further away is preferred.
+    fn watch_candidates(&mut self, i: usize, before: Option<NodeHandle>, input: &NodeInput) {
+        let (node, after) = (self.nodes[i].me(), self.nodes[i].predecessor());
+        let nearer = |a: NodeHandle, b: NodeHandle| a.id().between(b.id(), node.id());
+        let best = self.candidates.remove(&node);
+        if before != after {
+            if let (Some(best), Some(after)) = (best, after)
+                && nearer(best, after)
+                && self.index(best).is_some()
+            {
+                self.forgotten = Some(best);
+            }
+            return;
+        }
+        match input {
+            Input::Message { message: Message::Pong { .. }, .. } => {}
+            Input::Message { from, message: Message::Notify } if after != Some(*from) => {
+                let best = best.filter(|&best| nearer(best, *from)).unwrap_or(*from);
+                self.candidates.insert(node, best);
+            }
+            _ => self.candidates.extend(best.map(|best| (node, best))),
+        }
+    }
+
+    fn members<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<Member<'a>> {
+        let mut members: Vec<Member<'a>> =
+            nodes.into_iter().filter(|chord| chord.is_in_ring()).map(Member::from).collect();
+        members.sort_by_key(|member| member.node.id());
+        members
+    }
+
+    /// Whether the ring would still be right without these nodes, also after each answer under way.
+    fn may_go(&self, gone: &[NodeHandle]) -> bool {
+        let stay = || self.nodes.iter().filter(|chord| !gone.contains(&chord.me()));
+        let members = Walk::members(stay());
+        let holds = |members: &[Member<'_>]| match self.rules.kind {
+            Kind::Small => !members.is_empty() && is_robust(members),
+            Kind::Large => check_large(members, self.rules.successors).is_ok(),
+            Kind::Unguarded => self.rules.successors < members.len(),
+        };
+        if !holds(&members) {
+            return false;
+        }
+        self.in_flight.iter().all(|(to, input)| {
+            let changes_a_list = matches!(
+                input,
+                Input::Message {
+                    message: Message::Neighbors { .. } | Message::Place { .. } | Message::Gone { .. },
+                    ..
+                }
+            );
+            if !changes_a_list || gone.contains(to) {
+                return true;
+            }
+            let Some(i) = self.index(*to) else { return true };
+            let mut changed = self.nodes[i].clone();
+            changed.handle(Time::default(), input.clone());
+            let mut nodes: Vec<&Node> = stay().filter(|chord| chord.me() != *to).collect();
+            nodes.push(&changed);
+            holds(&Walk::members(nodes))
+        })
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        self.steps += 1;
+        match self.pick(100) {
+            0..70 if !self.in_flight.is_empty() => {
+                let i = self.pick(self.in_flight.len());
+                let (to, input) = self.in_flight.swap_remove(i);
+                if !self.may_be_delivered(to, &input) {
+                    self.in_flight.push((to, input));
+                    return Ok(());
+                }
+                self.tell(|| format!("{to:?} <- {input:?}"));
+                self.deliver(to, input);
+            }
+            0..86 => {
+                let i = self.pick(self.nodes.len());
+                let node = self.nodes[i].me();
+                self.tell(|| format!("{node:?} stabilizes"));
+                self.nodes[i].stabilize();
+                self.collect(node);
+            }
+            86..92 => self.someone_joins(),
+            92..96 => self.someone_goes(false),
+            _ => self.someone_goes(true),
+        }
+        let members = Walk::members(&self.nodes);
+        match self.rules.kind {
+            Kind::Small => check(&members),
+            Kind::Large | Kind::Unguarded => check_large(&members, self.rules.successors),
+        }
+    }
+
+    /// Who leaves by this input: when the successor hears of it, and when the leaver hears that it did.
+    fn leaver(&self, to: NodeHandle, input: &NodeInput) -> Option<(NodeHandle, u64)> {
+        let Input::Message { from, message } = input else { return None };
+        match message {
+            Message::Leaving { question, .. } => Some((*from, *question)),
+            Message::LeavingHeard { question, accepted: true } => Some((to, *question)),
+            _ => None,
+        }
+    }
+
+    /// Like a crash, a leave must not come while too few members are known to all.
+    fn may_be_delivered(&self, to: NodeHandle, input: &NodeInput) -> bool {
+        match self.leaver(to, input) {
+            Some((leaver, _)) => self.index(leaver).is_none() || self.may_go(&[leaver]),
+            None => true,
+        }
+    }
+
+    fn someone_joins(&mut self) {
+        let absent: Vec<NodeHandle> = self
+            .addresses
+            .iter()
+            .copied()
+            .filter(|&node| self.index(node).is_none() && !self.is_spoken_of(node))
+            .collect();
+        if absent.is_empty() {
+            return;
+        }
+        let joiner = absent[self.pick(absent.len())];
+        let i = self.pick(self.nodes.len());
+        let via = self.nodes[i].me();
+        self.tell(|| format!("{joiner:?} joins through {via:?}"));
+        let mut node = self.new_node(joiner);
+        node.join(self.start(), via);
+        self.candidates.retain(|node, best| *node != joiner && *best != joiner);
+        self.nodes.push(node);
+        self.collect(joiner);
+    }
+
+    /// Whether something under way is from or to a former self at this address.
+    fn is_spoken_of(&self, node: NodeHandle) -> bool {
+        self.in_flight.iter().any(|(to, input)| {
+            *to == node || matches!(input, Input::Message { from: peer, .. } | Input::Unreachable { peer, .. } if *peer == node)
+        })
+    }
+
+    fn someone_goes(&mut self, leaves: bool) {
+        let i = self.pick(self.nodes.len());
+        let node = self.nodes[i].me();
+        if !self.nodes[i].is_member() || !self.may_go(&[node]) {
+            return;
+        }
+        if leaves {
+            self.tell(|| format!("{node:?} leaves"));
+            let now = Time::default();
+            self.nodes[i].leave(now);
+            self.collect(node);
+        } else {
+            self.tell(|| format!("{node:?} crashes"));
+            self.nodes.remove(i);
+            // A reset reaches some of the others at once.
+            for other in 0..self.nodes.len() {
+                if self.random.random_bool(0.5) {
+                    let input = Input::Unreachable { peer: node, undelivered: Vec::new() };
+                    self.in_flight.push((self.nodes[other].me(), input));
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, what: impl FnOnce() -> String) {
+        self.story.push(what());
+        if 400 < self.story.len() {
+            self.story.drain(..200);
+        }
+    }
+
+    /// Delivers everything and lets everyone stabilize until the ring is ideal: progress.
+    fn settle(&mut self) -> bool {
+        for _ in 0..60 {
+            while let Some((to, input)) = self.in_flight.pop() {
+                match self.leaver(to, &input) {
+                    Some((leaver, question)) if !self.may_be_delivered(to, &input) => {
+                        // It can never go from so small a ring: it stays.
+                        let from = self.index(leaver).and_then(|i| self.nodes[i].leaves_to()).unwrap_or(to);
+                        let message = Message::LeavingHeard { question, accepted: false };
+                        self.deliver(leaver, Input::Message { from, message });
+                    }
+                    _ => self.deliver(to, input),
+                }
+            }
+            if is_ideal(&Walk::members(&self.nodes), self.rules.successors) {
+                return true;
+            }
+            for i in 0..self.nodes.len() {
+                let node = self.nodes[i].me();
+                self.nodes[i].stabilize();
+                self.collect(node);
+            }
+        }
+        false
+    }
+
+    fn found(mut self, violation: String) -> Found {
+        for node in &self.nodes {
+            let (successors, predecessor) = (node.successors(), node.predecessor());
+            let state = if node.is_member() { "" } else { " (not a member)" };
+            self.story.push(format!("at the end: {:?}{state}: {predecessor:?} -> {successors:?}", node.me()));
+        }
+        Found { violation, story: self.story }
+    }
+}
+
+/// Walks so many steps, in walks of a few hundred, each of which must come to rest in the end.
+fn walk(rules: Rules, seed: u64, steps: u64) -> Result<(), Found> {
+    let mut walked = 0;
+    let mut number = seed << 32;
+    while walked < steps {
+        number += 1;
+        let mut walk = Walk::new(rules, number)?;
+        let length = 50 + walk.random.next_u64() % 450;
+        for _ in 0..length {
+            if let Err(violation) = walk.step() {
+                return Err(walk.found(violation.to_string()));
+            }
+            if let Some(candidate) = walk.forgotten {
+                return Err(walk.found(format!("{candidate} was passed over for a worse candidate")));
+            }
+        }
+        if !walk.settle() {
+            return Err(walk.found("the ring does not become ideal".to_owned()));
+        }
+        walked += length;
+    }
+    Ok(())
+}
+
+fn rules(kind: Kind, successors: usize) -> Rules {
+    Rules { nodes: 9, successors, mutant: None, kind }
+}
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
+fn seed() -> u64 {
+    from_environment("SEED", 1)
+}
+
+fn keeps_the_ring(rules: Rules) {
+    let steps = from_environment("STEPS", 250_000);
+    if let Err(found) = walk(rules, seed(), steps) {
+        for line in &found.story {
+            println!("{line}");
+        }
+        panic!("{}; again with SEED={} STEPS={steps} cargo test sim::ring::walk", found.violation, seed());
+    }
+}
+
+#[test]
+fn a_walk_from_one_node_keeps_the_ring_with_two_successors() {
+    keeps_the_ring(rules(Kind::Small, 2));
+}
+
+#[test]
+fn a_walk_from_one_node_keeps_the_ring_with_three_successors() {
+    keeps_the_ring(rules(Kind::Small, 3));
+}
+
+#[test]
+fn a_walk_of_a_large_ring_keeps_the_invariant_with_two_successors() {
+    keeps_the_ring(rules(Kind::Large, 2));
+}
+
+#[test]
+fn a_walk_of_a_large_ring_keeps_the_invariant_with_three_successors() {
+    keeps_the_ring(rules(Kind::Large, 3));
+}
+
+/// What the oracle says of a mutant in small rings and in large ones, where it notices it.
+fn caught(mutant: Mutant) -> Vec<String> {
+    let walk = |kind| walk(Rules { mutant: Some(mutant), ..rules(kind, 3) }, seed(), 200_000);
+    [Kind::Small, Kind::Large]
+        .into_iter()
+        .filter_map(|kind| walk(kind).err())
+        .map(|found| found.violation)
+        .collect()
+}
+
+#[test]
+fn the_oracle_catches_every_mutant() {
+    for mutant in [
+        Mutant::AdoptsWithoutAsking,
+        Mutant::ForgetsBetterCandidate,
+        Mutant::DoesNotPing,
+        Mutant::JoinsWithSuccessorOnly,
+        Mutant::WrapsSmallRings,
+    ] {
+        let violations = caught(mutant);
+        println!("{mutant:?}: {violations:?}");
+        assert!(!violations.is_empty(), "the oracle did not notice {mutant:?}");
+    }
+}
+
+#[test]
+fn the_oracle_catches_a_guard_on_members_instead_of_principals() {
+    assert!(walk(rules(Kind::Unguarded, 3), seed(), 200_000).is_err());
+}
