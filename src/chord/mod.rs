@@ -70,7 +70,7 @@ pub struct Chord<P> {
     held: VecDeque<(Time, Route<P>)>,
     traces: BTreeMap<Number, trace::Trace>,
     #[cfg(test)]
-    mutant: Option<mutant::Mutant>,
+    mutant: Option<Mutant>,
 }
 
 /// Whether a node belongs to the ring.

@@ -79,12 +79,8 @@ impl fmt::Display for Violation {
 pub fn check(members: &[Member<'_>]) -> Result<(), Violation> {
     assert!(members.is_sorted_by_key(|member| member.node.id()), "members are given in order");
     members.iter().try_for_each(check_list)?;
-    let best = members
-        .iter()
-        .enumerate()
-        .map(|(i, member)| best_successor(members, i).ok_or(Violation::NoLiveSuccessor(member.node)))
-        .collect::<Result<Vec<_>, _>>()?;
-    check_ring(&best)
+    let best = |i| best_successor(members, i).unwrap_or_else(|| last_resort(members, i));
+    check_ring(&(0..members.len()).map(best).collect::<Vec<_>>())
 }
 
 fn check_list(member: &Member<'_>) -> Result<(), Violation> {
@@ -101,11 +97,13 @@ fn position(members: &[Member<'_>], node: NodeHandle) -> Option<usize> {
 }
 
 /// "bestSucc(m) = first entry of succ(m) that is a live member".
-///
-/// A list that comes round ends with its own node.
 fn best_successor(members: &[Member<'_>], i: usize) -> Option<usize> {
-    let end = members[i].comes_round.then_some(i);
-    members[i].successors.iter().find_map(|&node| position(members, node)).or(end)
+    members[i].successors.iter().find_map(|&node| position(members, node))
+}
+
+/// Where a member turns that has run out of successors: to its predecessor, or to itself.
+fn last_resort(members: &[Member<'_>], i: usize) -> usize {
+    members[i].predecessor.and_then(|node| position(members, node)).unwrap_or(i)
 }
 
 /// There is exactly one ring, it is ordered by id, and every member reaches it.
@@ -147,9 +145,13 @@ fn check_ring(best: &[usize]) -> Result<(), Violation> {
 }
 
 /// Checks the invariant in full, for a ring that has been of more than `successors_max` members ever
-/// since it was ideal: [`check`], and "there are at least r+1 principals".
+/// since it was ideal: [`check`], and "every member has a live bestSucc, and there are at least r+1
+/// principals".
 pub fn check_large(members: &[Member<'_>], successors_max: usize) -> Result<(), Violation> {
     check(members)?;
+    if let Some(i) = (0..members.len()).find(|&i| best_successor(members, i).is_none()) {
+        return Err(Violation::NoLiveSuccessor(members[i].node));
+    }
     let there = principals(members, successors_max);
     let needed = successors_max + 1;
     if needed <= there { Ok(()) } else { Err(Violation::Principals(there, needed)) }

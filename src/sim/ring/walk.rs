@@ -30,8 +30,11 @@ struct Rules {
 enum Kind {
     /// It begins with one node.
     Small,
-    /// It begins ideal with r+1 nodes, and keeps the invariant of the paper in full.
+    /// It begins ideal with r+1 nodes, and keeps as many principals.
     Large,
+    /// As large, and each question is answered before anything else happens, as in the paper:
+    /// then the invariant of the paper holds in full.
+    Atomic,
     /// As large, but a guard that counts members instead of principals.
     Unguarded,
 }
@@ -161,7 +164,11 @@ impl Walk {
         }
         match input {
             Input::Message { message: Message::Pong { .. }, .. } => {}
-            Input::Message { from, message: Message::Notify } if after != Some(*from) => {
+            // Who leaves waits no longer.
+            Input::Message { from, message: Message::Leaving { .. } } if best == Some(*from) => {}
+            Input::Message { from, message: Message::Notify }
+                if after != Some(*from) && self.nodes[i].is_in_ring() =>
+            {
                 let best = best.filter(|&best| nearer(best, *from)).unwrap_or(*from);
                 self.candidates.insert(node, best);
             }
@@ -182,7 +189,7 @@ impl Walk {
         let members = Walk::members(stay());
         let holds = |members: &[Member<'_>]| match self.rules.kind {
             Kind::Small => !members.is_empty() && is_robust(members),
-            Kind::Large => check_large(members, self.rules.successors).is_ok(),
+            Kind::Large | Kind::Atomic => check_large(members, self.rules.successors).is_ok(),
             Kind::Unguarded => self.rules.successors < members.len(),
         };
         if !holds(&members) {
@@ -210,7 +217,8 @@ impl Walk {
 
     fn step(&mut self) -> Result<(), Violation> {
         self.steps += 1;
-        match self.pick(100) {
+        let at_rest = self.rules.kind != Kind::Atomic || self.in_flight.is_empty();
+        match self.pick(if at_rest { 100 } else { 70 }) {
             0..70 if !self.in_flight.is_empty() => {
                 let i = self.pick(self.in_flight.len());
                 let (to, input) = self.in_flight.swap_remove(i);
@@ -234,8 +242,10 @@ impl Walk {
         }
         let members = Walk::members(&self.nodes);
         match self.rules.kind {
-            Kind::Small => check(&members),
-            Kind::Large | Kind::Unguarded => check_large(&members, self.rules.successors),
+            Kind::Atomic => check_large(&members, self.rules.successors),
+            // An answer under way may be out of date when it arrives: then, for a while, a list skips a
+            // member that it did not skip before. What the invariant implies holds all the same.
+            Kind::Small | Kind::Large | Kind::Unguarded => check(&members),
         }
     }
 
@@ -409,13 +419,23 @@ fn a_walk_from_one_node_keeps_the_ring_with_three_successors() {
 }
 
 #[test]
-fn a_walk_of_a_large_ring_keeps_the_invariant_with_two_successors() {
+fn a_walk_of_a_large_ring_keeps_the_ring_with_two_successors() {
     keeps_the_ring(rules(Kind::Large, 2));
 }
 
 #[test]
-fn a_walk_of_a_large_ring_keeps_the_invariant_with_three_successors() {
+fn a_walk_of_a_large_ring_keeps_the_ring_with_three_successors() {
     keeps_the_ring(rules(Kind::Large, 3));
+}
+
+#[test]
+fn a_walk_of_atomic_steps_keeps_the_invariant_with_two_successors() {
+    keeps_the_ring(rules(Kind::Atomic, 2));
+}
+
+#[test]
+fn a_walk_of_atomic_steps_keeps_the_invariant_with_three_successors() {
+    keeps_the_ring(rules(Kind::Atomic, 3));
 }
 
 /// What the oracle says of a mutant in small rings and in large ones, where it notices it.
