@@ -7,6 +7,7 @@ pub mod chat;
 pub mod chord;
 pub mod id;
 pub mod machine;
+pub mod node;
 pub mod records;
 pub mod sim;
 pub mod time;

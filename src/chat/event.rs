@@ -1,9 +1,12 @@
 //! What a user can see: the one truth that every front end renders.
 
-use crate::id::{Id, NodeHandle};
-use crate::records::name::{ChannelName, Nick};
+use std::fmt;
 use std::time::Duration;
 
+use crate::id::{Id, IdPrefix, NodeHandle};
+pub use crate::records::Why;
+pub use crate::records::channel::MessageId;
+use crate::records::name::{ChannelName, Nick};
 /// Something that the user is told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
@@ -165,27 +168,6 @@ pub enum Event {
     },
 }
 
-/// The unique id of a message: its author's node and a number that the author never uses twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct MessageId {
-    /// The node on which it was written.
-    pub author: NodeHandle,
-    /// Rises with each message; begins with the author's clock, so that a restart never repeats one.
-    pub counter: u64,
-}
-
-impl std::fmt::Display for MessageId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{:x}", self.author.id().short(), self.counter)
-    }
-}
-
-impl std::fmt::Debug for MessageId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
 /// How a node came to its ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RingOrigin {
@@ -196,7 +178,7 @@ pub enum RingOrigin {
 }
 
 /// What happened to a member of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum MemberChange {
     /// Came.
     Joined,
@@ -213,8 +195,18 @@ pub enum Recipient {
     Channel(ChannelName),
     /// To a person.
     Nick(Nick),
-    /// To whoever is at a node.
-    Node(Id),
+    /// To whoever is at the node whose id begins so.
+    Node(IdPrefix),
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Recipient::Channel(channel) => write!(f, "{channel}"),
+            Recipient::Nick(nick) => write!(f, "{nick}"),
+            Recipient::Node(prefix) => write!(f, "@{prefix}"),
+        }
+    }
 }
 
 /// How far a message has come.
@@ -240,17 +232,6 @@ pub enum Direction {
     In,
     /// From this node.
     Out,
-}
-
-/// Why a record moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Why {
-    /// A node has come between a key and its root.
-    NewPredecessor,
-    /// The root has left in good order.
-    Leave,
-    /// The root has crashed; this node is the next one and had a copy.
-    Crash,
 }
 
 /// How the ring around a node has changed.

@@ -1,4 +1,377 @@
 //! The application: people, channels and what they say to one another.
+//!
+//! One file is one command, with both sides of its conversation: the request, what the root does,
+//! and what the members see.
 
+mod claim;
 pub mod command;
 pub mod event;
+mod exit;
+mod help;
+mod join;
+mod leave;
+mod msg;
+mod names;
+pub mod payload;
+mod renew;
+mod ring;
+mod send;
+mod trace;
+mod who;
+mod whois;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use self::event::{Direction, Event, RingChange};
+use self::payload::Payload;
+use crate::chord::message::Number;
+use crate::chord::{Chord, Failure, Request, trace::Way};
+use crate::id::NodeHandle;
+use crate::records::name::{ChannelName, Nick};
+use crate::records::{Migrated, RecordKey, Records};
+use crate::time::Time;
+
+/// The longest message, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
+/// What a peer is told whose message is empty or too long.
+fn text_rule() -> String {
+    format!("a message has 1 to {TEXT_BYTES_MAX} bytes")
+}
+
+/// How many channels one person may be in.
+const CHANNELS_MAX: usize = 256;
+
+/// How many nicks are remembered.
+const KNOWN_MAX: usize = 10_000;
+
+/// How long the node of a nick is remembered, so that not every private message looks it up.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+
+/// How often a channel's root looks for members whose lease has ended.
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+
+/// One person's chat.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Chat {
+    nick: Nick,
+    me: NodeHandle,
+    last_version: u64,
+    stage: Stage,
+    sessions: BTreeMap<ChannelName, join::Session>,
+    outboxes: BTreeMap<event::Recipient, send::Outbox>,
+    /// What is done when a request is answered.
+    pending: BTreeMap<Number, Pending>,
+    /// What is done when a statement of this root is acknowledged, by its revision.
+    writes: VecDeque<Write>,
+    /// The terms in which this root gives out places.
+    terms: BTreeMap<ChannelName, send::Term>,
+    known: BTreeMap<Nick, Known>,
+    /// When the name was claimed first.
+    claimed: Time,
+    renewed: Time,
+    expired: Time,
+}
+
+/// How far a chat has come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Has not begun.
+    New,
+    /// Looks for the ring, then for the name.
+    Starting(claim::Starting),
+    Ready,
+    Leaving(exit::Leaving),
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Known {
+    node: NodeHandle,
+    /// When its name was looked up, if it was.
+    looked_up: Option<Time>,
+}
+
+/// What an own request is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Pending {
+    Claim,
+    Suggest(Nick),
+    Release,
+    Join(ChannelName),
+    Leave(ChannelName),
+    Renew(ChannelName),
+    Send(ChannelName),
+    Who(ChannelName),
+    Whois(Nick),
+    LookUp(event::Recipient),
+    Private(event::Recipient),
+    FindNode(event::Recipient),
+    Trace(String),
+}
+
+/// What is done once a statement is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Write {
+    revision: u64,
+    then: Then,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Then {
+    Answer { origin: NodeHandle, id: Number, payload: Payload },
+    Join(join::Acknowledged),
+    Leave(leave::Acknowledged),
+    Send(send::Acknowledged),
+}
+
+/// What a chat works with: the rest of its node.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The time.
+    pub now: Time,
+    /// The ring.
+    pub chord: &'a mut Chord<Payload>,
+    /// What this node keeps.
+    pub records: &'a mut Records,
+    /// What the user is told.
+    pub events: &'a mut Vec<Event>,
+}
+
+impl Context<'_> {
+    fn tell(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn error(&mut self, command: &str, message: impl Into<String>) {
+        self.tell(Event::Error { command: command.to_owned(), message: message.into() });
+    }
+
+    fn reply(&mut self, request: &Request<Payload>, payload: Payload) {
+        self.chord.reply(self.now, request.origin, request.id, payload);
+    }
+
+    /// Asks the root of a record.
+    fn ask_root(&mut self, key: &RecordKey, payload: Payload) -> Number {
+        self.chord.request(self.now, key.id(), payload)
+    }
+}
+
+impl Chat {
+    /// The chat of `nick` on the node `me`, which begins at `now`.
+    pub fn new(nick: Nick, me: NodeHandle, now: Time) -> Chat {
+        Chat {
+            nick,
+            me,
+            last_version: now.as_micros(),
+            stage: Stage::New,
+            sessions: BTreeMap::new(),
+            outboxes: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            writes: VecDeque::new(),
+            terms: BTreeMap::new(),
+            known: BTreeMap::new(),
+            claimed: now,
+            renewed: now,
+            expired: now,
+        }
+    }
+
+    /// The user's nick.
+    pub fn nick(&self) -> &Nick {
+        &self.nick
+    }
+
+    /// Whether the chat has ended, and the node may stop.
+    pub fn is_over(&self) -> bool {
+        self.stage == Stage::Over
+    }
+
+    /// A version for a statement: newer than all before it, also those of a former self.
+    fn new_version(&mut self, now: Time) -> u64 {
+        self.last_version = now.as_micros().max(self.last_version + 1);
+        self.last_version
+    }
+
+    /// Carries out a line that the user has typed.
+    pub fn on_line(&mut self, cx: &mut Context<'_>, line: &str) {
+        let Some((name, command, mut words)) = command::read(line) else { return };
+        let Some(command) = command else {
+            return cx.error(name, format!("there is no command {name:?}; help lists them"));
+        };
+        if self.stage != Stage::Ready {
+            return cx.error(command.name, "the node has not joined the ring, or is leaving it");
+        }
+        if let Err(refusal) = (command.run)(self, cx, &mut words) {
+            cx.error(command.name, refusal.describe(command));
+        }
+    }
+
+    /// This node has become a member of the ring.
+    pub fn on_joined(&mut self, cx: &mut Context<'_>) {
+        self.claim_name(cx);
+    }
+
+    /// A request has come to this node, as the root of its key or as itself.
+    pub fn on_request(&mut self, cx: &mut Context<'_>, request: Request<Payload>) {
+        match request.payload {
+            Payload::Claim(ref claim) => self.on_claim(cx, &request, claim.clone()),
+            Payload::LookUp(ref nick) => self.on_look_up(cx, &request, nick),
+            Payload::Private(ref private) => self.on_private(cx, &request, private.clone()),
+            Payload::FindNode(prefix) => self.on_find_node(cx, &request, prefix),
+            Payload::Join(ref join) => self.on_join(cx, &request, join.clone()),
+            Payload::Leave(ref leave) => self.on_leave(cx, &request, leave.clone()),
+            Payload::Send(ref send) => self.on_send(cx, &request, send.clone()),
+            Payload::Renew(ref renew) => self.on_renew(cx, &request, renew.clone()),
+            Payload::Who(ref channel) => self.on_who(cx, &request, channel),
+            // A confused peer: these are no requests.
+            _ => {}
+        }
+    }
+
+    /// A node has told this one something that needs no answer.
+    pub fn on_told(&mut self, cx: &mut Context<'_>, payload: Payload) {
+        match payload {
+            Payload::Delivery(delivery) => self.on_delivery(cx, delivery),
+            Payload::MemberChanged(changed) => self.on_member_changed(cx, changed),
+            // A confused peer: these want an answer, or are one.
+            _ => {}
+        }
+    }
+
+    /// An own request has been answered.
+    pub fn on_reply(&mut self, cx: &mut Context<'_>, id: Number, from: NodeHandle, payload: Payload) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        match (pending, payload) {
+            (Pending::Claim, Payload::Claimed(answer)) => self.on_claimed(cx, answer),
+            (Pending::Suggest(nick), Payload::Found(found)) => self.on_suggestion(cx, nick, found),
+            (Pending::Join(channel), Payload::Joined(answer)) => self.on_joined_channel(cx, channel, answer),
+            (Pending::Leave(channel), Payload::Done) => self.on_left(cx, channel),
+            (Pending::Renew(channel), Payload::Renewed(answer)) => self.on_renewed(cx, channel, answer),
+            (Pending::Send(channel), Payload::Done) => self.on_stored(cx, channel),
+            (Pending::Who(channel), Payload::Members(members)) => self.on_members(cx, channel, members),
+            (Pending::Whois(nick), Payload::Found(found)) => self.on_whois(cx, nick, found, from),
+            (Pending::LookUp(to), Payload::Found(found)) => self.on_looked_up(cx, to, found),
+            (Pending::FindNode(to), Payload::NodeFound(found)) => self.on_node_found(cx, to, found),
+            (Pending::Private(to), Payload::PrivateHeard(heard)) => self.on_private_heard(cx, to, heard),
+            (Pending::Release, _) => {}
+            (pending, Payload::Refused(reason)) => self.on_refused(cx, pending, reason),
+            (pending, _) => self.on_refused(cx, pending, format!("{from} gave an answer that does not fit")),
+        }
+        self.go_on_leaving(cx);
+    }
+
+    /// An own request will not be answered.
+    pub fn on_failed(&mut self, cx: &mut Context<'_>, id: Number, why: Failure) {
+        let Some(pending) = self.pending.remove(&id) else { return };
+        let reason = match why {
+            Failure::NoAnswer => "no answer within 5 s".to_owned(),
+            Failure::Unreachable => "the node cannot be reached".to_owned(),
+            Failure::TooMany => "too many requests wait for an answer".to_owned(),
+        };
+        match (pending, why) {
+            (Pending::Private(to), Failure::Unreachable) => self.on_person_gone(cx, to),
+            (pending, _) => self.on_refused(cx, pending, reason),
+        }
+        self.go_on_leaving(cx);
+    }
+
+    fn on_refused(&mut self, cx: &mut Context<'_>, pending: Pending, reason: String) {
+        match pending {
+            Pending::Claim => self.on_claim_failed(cx, &reason),
+            Pending::Suggest(_) => self.refuse_nick(cx, None),
+            Pending::Join(channel) => self.on_join_failed(cx, channel, &reason),
+            Pending::Leave(channel) => self.on_leave_failed(cx, channel, &reason),
+            Pending::Send(channel) => self.on_send_failed(cx, channel, &reason),
+            Pending::Who(channel) => cx.error("who", format!("{channel}: {reason}")),
+            Pending::Whois(nick) => cx.error("whois", format!("{nick}: {reason}")),
+            Pending::LookUp(to) | Pending::Private(to) | Pending::FindNode(to) => {
+                self.on_private_failed(cx, to, &reason);
+            }
+            Pending::Renew(channel) => self.on_renew_failed(&channel),
+            Pending::Release | Pending::Trace(_) => {}
+        }
+    }
+
+    /// The way to a key has been found, or not.
+    pub fn on_traced(&mut self, cx: &mut Context<'_>, id: Number, way: Way) {
+        if let Some(Pending::Trace(target)) = self.pending.remove(&id) {
+            trace::show(cx, target, way);
+        }
+    }
+
+    /// Does what waited until enough copies have it.
+    pub fn finish_writes(&mut self, cx: &mut Context<'_>) {
+        while let Some(write) = self.writes.pop_front_if(|write| cx.records.is_acknowledged(write.revision)) {
+            match write.then {
+                Then::Answer { origin, id, payload } => cx.chord.reply(cx.now, origin, id, payload),
+                Then::Join(join) => self.on_join_acknowledged(cx, join),
+                Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
+                Then::Send(send) => self.on_send_acknowledged(cx, send),
+            }
+        }
+        self.go_on_leaving(cx);
+    }
+
+    /// Remembers what is done once all that has been merged so far is acknowledged.
+    fn after_write(&mut self, cx: &Context<'_>, then: Then) {
+        self.writes.push_back(Write { revision: cx.records.revision(), then });
+    }
+
+    /// Does what is due.
+    pub fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.stage, Stage::Ready) && self.next_renewal() <= cx.now {
+            self.renew(cx);
+        }
+        if self.expired + EXPIRE_EVERY <= cx.now {
+            self.tell_of_lost_members(cx);
+        }
+        self.go_on_leaving(cx);
+    }
+
+    /// When [`Chat::on_wakeup`] is due.
+    pub fn next_wakeup(&self) -> Option<Time> {
+        match &self.stage {
+            Stage::New | Stage::Over => None,
+            Stage::Starting(_) => Some(self.expired + EXPIRE_EVERY),
+            Stage::Ready => Some(self.next_renewal().min(self.expired + EXPIRE_EVERY)),
+            Stage::Leaving(leaving) => Some(leaving.next_wakeup()),
+        }
+    }
+
+    /// Tells the user what records have moved.
+    pub fn on_migrated(&self, cx: &mut Context<'_>, migrated: Migrated) {
+        let (kind, name) = match migrated.key {
+            RecordKey::Channel(channel) => ("channel", channel.into()),
+            RecordKey::Name(nick) => ("name", nick.into()),
+        };
+        let direction = if migrated.incoming { Direction::In } else { Direction::Out };
+        cx.tell(Event::Migrated { kind, name, direction, peer: migrated.peer, why: migrated.why });
+    }
+
+    /// Tells the user how the ring around this node has changed.
+    pub fn on_ring_change(&self, cx: &mut Context<'_>, change: RingChange, peer: NodeHandle) {
+        cx.tell(Event::Ring { change, peer });
+    }
+
+    /// Remembers where a person is, as far as a message or a list of members tells.
+    fn meet(&mut self, nick: &Nick, node: NodeHandle) {
+        let room = self.known.len() < KNOWN_MAX;
+        match self.known.get_mut(nick) {
+            Some(known) if known.node == node => {}
+            Some(known) => *known = Known { node, looked_up: None },
+            None if room => {
+                self.known.insert(nick.clone(), Known { node, looked_up: None });
+            }
+            None => {}
+        }
+    }
+
+    fn members_of(cx: &Context<'_>, channel: &ChannelName) -> Vec<(Nick, NodeHandle)> {
+        let Some(channel) = cx.records.channel(channel) else { return Vec::new() };
+        let members: BTreeSet<_> =
+            channel.members(cx.now).map(|member| (member.nick.clone(), member.node)).collect();
+        members.into_iter().collect()
+    }
+}

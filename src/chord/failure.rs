@@ -87,7 +87,7 @@ impl<P: Clone> Chord<P> {
             self.set_successors(successors);
         }
         if self.predecessor == Some(peer) {
-            self.predecessor = None;
+            self.predecessor_before = self.predecessor.take();
             self.probe = None;
             match self.candidate.take() {
                 Some(candidate) => self.set_predecessor(candidate, Why::PredecessorLost),

@@ -7,16 +7,11 @@
 //! The application has handed over its records before; from the first message on, what is
 //! routed to the leaver waits, and is passed on to the successor once that has accepted.
 
-use std::time::Duration;
-
 use super::message::{Message, Number};
 use super::stabilize::{RESEND, SILENCE};
 use super::{Chord, Membership, Upcall, Why};
 use crate::id::NodeHandle;
 use crate::time::Time;
-
-/// How long a leaver waits before it asks a successor again that could not take over.
-pub const LEAVE_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Leaving {
@@ -107,7 +102,7 @@ impl<P: Clone> Chord<P> {
             .filter(|&node| node != self.me && Some(node) != self.predecessor)
             .min_by_key(|node| node.id().distance_to(self.me.id()));
         self.probe = None;
-        self.predecessor = None;
+        self.predecessor_before = self.predecessor.take();
         match nearest {
             Some(nearest) => self.set_predecessor(nearest, Why::PredecessorLeft),
             None => self.tell_update(Why::PredecessorLeft),

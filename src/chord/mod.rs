@@ -18,10 +18,12 @@ mod rectify;
 mod request;
 mod route;
 mod stabilize;
-mod trace;
+pub mod trace;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 pub use self::message::Message;
 use self::message::{Number, Route};
@@ -53,6 +55,8 @@ pub struct Chord<P> {
     predecessor_heard: Time,
     /// Where the range of keys began that [`Upcall::Update`] last told of.
     range_start: Option<Id>,
+    /// The predecessor that was lost or has left last.
+    predecessor_before: Option<NodeHandle>,
     /// Nearest first, without this node: an empty list means that this node is its own successor.
     successors: Vec<NodeHandle>,
     /// Whether `successors` goes all the way round to this node: then it holds every other member.
@@ -220,14 +224,14 @@ pub struct Update {
     pub gained: bool,
     /// The range.
     pub range: Range,
-    /// The predecessor now, unless this node is alone.
-    pub predecessor: Option<NodeHandle>,
+    /// Who is the root of the range if it was lost, and who was it if it was gained, as far as is known.
+    pub peer: Option<NodeHandle>,
     /// Why.
     pub why: Why,
 }
 
 /// The keys in the clockwise arc (`from`, `to`]; the whole circle if the two are the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Range {
     /// The last point before the range.
     pub from: Id,
@@ -273,6 +277,7 @@ impl<P: Clone> Chord<P> {
             predecessor: None,
             predecessor_heard: now,
             range_start: None,
+            predecessor_before: None,
             successors: Vec::new(),
             comes_round: true,
             version: 0,
@@ -369,6 +374,11 @@ impl<P: Clone> Chord<P> {
             Membership::Leaving(leaving) => Some(leaving.next_wakeup()),
             Membership::Outside | Membership::Member | Membership::Left { .. } => None,
         }
+    }
+
+    /// Whether something should be done.
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
     }
 
     /// What should be done next.

@@ -55,6 +55,13 @@ impl<P: Clone> Chord<P> {
         }
     }
 
+    /// Hears of `candidate` otherwise than by its notify; returns whether it is the predecessor now.
+    pub fn notified(&mut self, now: Time, candidate: NodeHandle) -> bool {
+        self.set_time(now);
+        self.on_notify(candidate);
+        self.predecessor == Some(candidate)
+    }
+
     fn consider(&mut self, candidate: NodeHandle, predecessor: NodeHandle) {
         if self.is(Mutant::DoesNotPing) {
             return;
@@ -133,10 +140,11 @@ impl<P: Clone> Chord<P> {
             None => return,
         };
         let before = self.range_start.replace(start);
-        let predecessor = self.predecessor;
+        let (lost_to, gained_from) = (self.predecessor, self.predecessor_before);
         let mut tell = |gained, from, to, why| {
+            let peer = if gained { gained_from } else { lost_to };
             let range = Range { from, to };
-            self.upcall(Upcall::Update(Update { gained, range, predecessor, why }));
+            self.upcall(Upcall::Update(Update { gained, range, peer, why }));
         };
         match before {
             None => tell(true, start, me, why),

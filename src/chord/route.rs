@@ -45,7 +45,7 @@ impl<P: Clone> Chord<P> {
         }
         let usable = |node: &NodeHandle| !avoid.contains(node);
         match self.successors.iter().copied().find(usable) {
-            Some(successor) if key.in_arc(self.me.id(), successor.id()) => return Hop::Root(successor),
+            Some(successor) if key.in_arc(self.me.id(), successor.id()) => Hop::Root(successor),
             Some(successor) => Hop::Before(self.closest_preceding_node(key, avoid).unwrap_or(successor)),
             // Its own successor: all that it knows is who has just come.
             None => match self.predecessor.filter(usable) {

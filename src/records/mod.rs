@@ -1,3 +1,346 @@
-//! What a node keeps for the ring.
+//! What a node keeps for the ring: records, which are sets of statements that merge.
+//!
+//! A statement is written by one node and has a version; of two statements about the same thing the
+//! newer one holds.
+//! So a record is a value with a `merge` that is commutative, associative and idempotent, and
+//! replication, migration to a new predecessor, hand-over at exit and repair after a crash are all
+//! the same: telling another node statements that it merges.
+//!
+//! Every change of a statement gets the next *revision*, a number that only this node knows.
+//! The journal orders the statements by it: what a peer has not been told is what comes after the
+//! revision that it has acknowledged.
 
+pub mod channel;
+pub mod claims;
+pub mod lease;
+pub mod message;
 pub mod name;
+mod push;
+mod repair;
+mod takeover;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use self::channel::{Channel, Entry, Membership, MessageId};
+use self::claims::{Claim, Claims};
+use self::lease::Age;
+pub use self::message::Message;
+use self::name::{ChannelName, Nick};
+use crate::chord::Range;
+use crate::id::{Id, NodeHandle};
+use crate::time::Time;
+
+/// How many nodes keep a record, where there are so many: its root and the next ones.
+pub const COPIES: usize = 5;
+
+/// How many of them must have a statement before it is acknowledged, or all where there are fewer.
+pub const ACKNOWLEDGED: usize = 3;
+
+/// How many bytes of statements one message holds, about.
+const STATEMENTS_BYTES: usize = 256 * 1024;
+
+/// What a record is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RecordKey {
+    /// A channel.
+    Channel(ChannelName),
+    /// The name of a person.
+    Name(Nick),
+}
+
+impl RecordKey {
+    /// Where the record lives: the hash of the channel's name with its `#`, or of the nick.
+    pub fn id(&self) -> Id {
+        match self {
+            RecordKey::Channel(channel) => Id::hash(channel.to_string()),
+            RecordKey::Name(nick) => Id::hash(nick.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordKey::Channel(channel) => write!(f, "channel {channel}"),
+            RecordKey::Name(nick) => write!(f, "name {nick}"),
+        }
+    }
+}
+
+/// The smallest part of a record that is told on its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Statement {
+    /// Someone is in a channel, or is not; written by the member.
+    Member(Membership, Age),
+    /// A message has its place in a channel; written by the channel's root.
+    Message(Entry),
+    /// Someone has a name, or has given it up; written by the holder.
+    Claim(Claim, Age),
+}
+
+/// What a statement is about, within its record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Subject {
+    Member(NodeHandle),
+    Message(MessageId),
+    Claim(NodeHandle),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    id: Id,
+    record: Record,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Record {
+    Channel(Channel),
+    Name(Claims),
+}
+
+/// The records of one node, for whichever root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Records {
+    held: BTreeMap<RecordKey, Held>,
+    revision: u64,
+    /// What changed at each revision; a statement stands at its last one only.
+    journal: BTreeMap<u64, (RecordKey, Subject)>,
+    pushes: push::Pushes,
+    takeovers: takeover::Takeovers,
+    repair: repair::Repair,
+    told: Vec<Migrated>,
+}
+
+/// A record has moved; the node tells its user.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Migrated {
+    /// Which record.
+    pub key: RecordKey,
+    /// Whether it came to this node or went from it.
+    pub incoming: bool,
+    /// The other node.
+    pub peer: NodeHandle,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a record has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Why {
+    /// A node has come between the key and its root so far.
+    NewPredecessor,
+    /// The root so far has left in good order.
+    Leave,
+    /// The root so far does not answer any more.
+    Crash,
+}
+
+impl Records {
+    /// The channel, if this node keeps it.
+    pub fn channel(&self, name: &ChannelName) -> Option<&Channel> {
+        match self.held.get(&RecordKey::Channel(name.clone())).map(|held| &held.record) {
+            Some(Record::Channel(channel)) => Some(channel),
+            _ => None,
+        }
+    }
+
+    /// The claims of a name, if this node keeps them.
+    pub fn claims(&self, nick: &Nick) -> Option<&Claims> {
+        match self.held.get(&RecordKey::Name(nick.clone())).map(|held| &held.record) {
+            Some(Record::Name(claims)) => Some(claims),
+            _ => None,
+        }
+    }
+
+    /// The channels that this node keeps, and where they live.
+    pub fn channels(&self) -> impl Iterator<Item = (&ChannelName, Id, &Channel)> {
+        self.held.iter().filter_map(|(key, held)| match (key, &held.record) {
+            (RecordKey::Channel(name), Record::Channel(channel)) => Some((name, held.id, channel)),
+            _ => None,
+        })
+    }
+
+    /// The keys of all records that this node keeps, and where they live.
+    pub fn keys(&self) -> impl Iterator<Item = (&RecordKey, Id)> {
+        self.held.iter().map(|(key, held)| (key, held.id))
+    }
+
+    /// Learns a statement, and returns whether it was news.
+    pub fn merge(&mut self, now: Time, key: &RecordKey, statement: Statement) -> bool {
+        let held = match self.held.get_mut(key) {
+            Some(held) => held,
+            None => {
+                let record = match key {
+                    RecordKey::Channel(_) => Record::Channel(Channel::default()),
+                    RecordKey::Name(_) => Record::Name(Claims::default()),
+                };
+                self.held.entry(key.clone()).or_insert(Held { id: key.id(), record })
+            }
+        };
+        let revision = self.revision + 1;
+        let (merged, subject) = match (&mut held.record, statement) {
+            (Record::Channel(channel), Statement::Member(membership, age)) => {
+                let subject = Subject::Member(membership.node);
+                (channel.merge_member(now, membership, age, revision), subject)
+            }
+            (Record::Channel(channel), Statement::Message(entry)) => {
+                let subject = Subject::Message(entry.id);
+                let merged = channel.log.merge(entry, revision);
+                for revision in merged.pruned() {
+                    self.journal.remove(&revision);
+                }
+                (merged.into(), subject)
+            }
+            (Record::Name(claims), Statement::Claim(claim, age)) => {
+                let subject = Subject::Claim(claim.holder);
+                (claims.merge(now, claim, age, revision), subject)
+            }
+            // A confused peer: a statement of another kind of record.
+            _ => return false,
+        };
+        if let Merged::News { before } = merged {
+            self.revision = revision;
+            if let Some(before) = before {
+                self.journal.remove(&before);
+            }
+            self.journal.insert(revision, (key.clone(), subject));
+        } else if held.record.is_empty() {
+            self.held.remove(key);
+        }
+        matches!(merged, Merged::News { .. })
+    }
+
+    /// The number of the newest change.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Statements that changed after revision `after`, oldest first, and the revision that they reach;
+    /// not many more than fit a message.
+    fn statements_after(
+        &self,
+        now: Time,
+        after: u64,
+        wanted: impl Fn(Id) -> bool,
+    ) -> (Vec<(RecordKey, Statement)>, u64) {
+        let mut statements = Vec::new();
+        let mut bytes = 0;
+        let mut reached = after;
+        for (&revision, (key, subject)) in self.journal.range(after + 1..) {
+            if STATEMENTS_BYTES < bytes {
+                return (statements, reached);
+            }
+            reached = revision;
+            let Some(held) = self.held.get(key).filter(|held| wanted(held.id)) else { continue };
+            if let Some(statement) = held.record.statement(now, subject) {
+                bytes += statement.bytes();
+                statements.push((key.clone(), statement));
+            }
+        }
+        (statements, self.revision)
+    }
+
+    /// Gives every statement in `range` a new revision: peers that were not told of this range are then.
+    fn restamp(&mut self, range: Range) {
+        let stale: Vec<u64> = self
+            .journal
+            .iter()
+            .filter(|(_, (key, _))| self.held.get(key).is_some_and(|held| range.contains(held.id)))
+            .map(|(&revision, _)| revision)
+            .collect();
+        for before in stale {
+            let Some((key, subject)) = self.journal.remove(&before) else { continue };
+            self.revision += 1;
+            if let Some(held) = self.held.get_mut(&key) {
+                held.record.set_revision(&subject, self.revision);
+            }
+            self.journal.insert(self.revision, (key, subject));
+        }
+    }
+
+    /// Forgets what is so old that no peer would accept it any more.
+    pub fn prune(&mut self, now: Time) {
+        let journal = &mut self.journal;
+        self.held.retain(|_, held| {
+            for revision in held.record.prune(now) {
+                journal.remove(&revision);
+            }
+            !held.record.is_empty()
+        });
+    }
+
+    fn drop_record(&mut self, key: &RecordKey) {
+        self.held.remove(key);
+        self.journal.retain(|_, (other, _)| other != key);
+    }
+
+    /// Takes what has moved since the last call, for the user.
+    pub fn take_migrated(&mut self) -> Vec<Migrated> {
+        std::mem::take(&mut self.told)
+    }
+}
+
+/// What became of a statement that was merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Merged {
+    /// It was news, and replaced what was learnt at the revision `before`.
+    News { before: Option<u64> },
+    /// It was known, or older than what is known.
+    Known,
+}
+
+impl Record {
+    fn statement(&self, now: Time, subject: &Subject) -> Option<Statement> {
+        match (self, subject) {
+            (Record::Channel(channel), Subject::Member(node)) => {
+                let (membership, age) = channel.member(now, node)?;
+                Some(Statement::Member(membership.clone(), age))
+            }
+            (Record::Channel(channel), Subject::Message(id)) => {
+                channel.log.get(id).cloned().map(Statement::Message)
+            }
+            (Record::Name(claims), Subject::Claim(holder)) => {
+                let (claim, age) = claims.get(now, holder)?;
+                Some(Statement::Claim(claim.clone(), age))
+            }
+            _ => None,
+        }
+    }
+
+    fn set_revision(&mut self, subject: &Subject, revision: u64) {
+        match (self, subject) {
+            (Record::Channel(channel), Subject::Member(node)) => channel.set_member_revision(node, revision),
+            (Record::Channel(channel), Subject::Message(id)) => channel.log.set_revision(id, revision),
+            (Record::Name(claims), Subject::Claim(holder)) => claims.set_revision(holder, revision),
+            _ => {}
+        }
+    }
+
+    fn prune(&mut self, now: Time) -> Vec<u64> {
+        match self {
+            Record::Channel(channel) => channel.prune(now),
+            Record::Name(claims) => claims.prune(now),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Record::Channel(channel) => channel.is_empty(),
+            Record::Name(claims) => claims.is_empty(),
+        }
+    }
+}
+
+impl Statement {
+    /// About how many bytes it takes on the wire.
+    fn bytes(&self) -> usize {
+        const FIXED: usize = 100;
+        match self {
+            Statement::Message(entry) => FIXED + entry.text.len(),
+            Statement::Member(..) | Statement::Claim(..) => FIXED,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The name map: a person's nick and where they are (items 1, 7 and 8 of the assignment).
+//!
+//! n -> … -> root of the nick: Claim { claim }          at the start, and every 30 s
+//! root -> n: Claimed { Held, or Taken by someone else }
+//! n -> … -> root of the nick: Claim { claim given up }  at exit
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, RingOrigin};
+use super::payload::Payload;
+use super::{Chat, Context, Pending, Stage, Then};
+use crate::chord;
+use crate::id::NodeHandle;
+use crate::records::claims::Claim;
+use crate::records::lease::Age;
+use crate::records::name::{NAME_CHARS_MAX, Nick};
+use crate::records::{RecordKey, Statement};
+use crate::time::Time;
+
+/// How many other names are tried before the user is left to choose one.
+const SUGGESTIONS: u32 = 8;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Starting {
+    origin: RingOrigin,
+    since: Time,
+    holder: Option<NodeHandle>,
+    suggestions: u32,
+}
+
+/// Claims, renews or gives up a name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Request {
+    /// Which name.
+    pub nick: Nick,
+    /// Whose it is to be, or no longer.
+    pub claim: Claim,
+}
+
+/// What the root says to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Answer {
+    /// The name is the claimant's, or given up, and enough copies know it.
+    Held,
+    /// It is someone else's.
+    Taken(NodeHandle),
+}
+
+impl Chat {
+    /// Begins: the node looks for its ring, and then for the name.
+    pub fn start(&mut self, cx: &mut Context<'_>, bootstrap: Option<NodeHandle>) {
+        if self.stage != Stage::New {
+            return cx.error("node", "the node has been started before");
+        }
+        let origin = if bootstrap.is_some() { RingOrigin::Joined } else { RingOrigin::Created };
+        self.stage = Stage::Starting(Starting { origin, since: cx.now, holder: None, suggestions: 0 });
+        match bootstrap {
+            Some(via) => cx.chord.join(cx.now, via),
+            None => cx.chord.create(cx.now),
+        }
+    }
+
+    /// The ring was not found.
+    pub fn on_ring_not_found(&mut self, cx: &mut Context<'_>, via: NodeHandle) {
+        cx.error("node", format!("{} did not let this node into its ring; try again", via.addr()));
+        self.end(cx);
+    }
+
+    pub(super) fn claim_name(&mut self, cx: &mut Context<'_>) {
+        if let Stage::Starting(starting) = &self.stage {
+            let since = starting.since;
+            let id = self.send_claim(cx, since, true);
+            self.pending.insert(id, Pending::Claim);
+        }
+    }
+
+    fn send_claim(&mut self, cx: &mut Context<'_>, since: Time, held: bool) -> chord::message::Number {
+        let claim = Claim { holder: self.me, version: self.new_version(cx.now), since, held };
+        let nick = self.nick.clone();
+        cx.ask_root(&RecordKey::Name(nick.clone()), Payload::Claim(Request { nick, claim }))
+    }
+
+    pub(super) fn renew_name(&mut self, cx: &mut Context<'_>) {
+        let id = self.send_claim(cx, self.claimed, true);
+        self.pending.insert(id, Pending::Claim);
+    }
+
+    pub(super) fn release_name(&mut self, cx: &mut Context<'_>) {
+        let id = self.send_claim(cx, self.claimed, false);
+        self.pending.insert(id, Pending::Release);
+    }
+
+    pub(super) fn on_claim(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &chord::Request<Payload>,
+        Request { nick, claim }: Request,
+    ) {
+        let holder = cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now)).cloned();
+        if let Some(holder) = holder.filter(|holder| holder.holder != claim.holder && claim.held)
+            && (holder.since, holder.holder) < (claim.since, claim.holder)
+        {
+            return cx.reply(request, Payload::Claimed(Answer::Taken(holder.holder)));
+        }
+        cx.records.merge(cx.now, &RecordKey::Name(nick), Statement::Claim(claim, Age::NEW));
+        let payload = Payload::Claimed(Answer::Held);
+        self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
+    }
+
+    pub(super) fn on_claimed(&mut self, cx: &mut Context<'_>, answer: Answer) {
+        match (&mut self.stage, answer) {
+            (Stage::Starting(starting), Answer::Held) => {
+                let ring = starting.origin;
+                self.claimed = starting.since;
+                self.stage = Stage::Ready;
+                self.renewed = cx.now;
+                cx.tell(Event::Ready { nick: self.nick.clone(), node: self.me, ring });
+            }
+            (Stage::Starting(starting), Answer::Taken(holder)) => {
+                starting.holder = Some(holder);
+                self.suggest(cx);
+            }
+            (_, Answer::Taken(holder)) => {
+                let (nick, at) = (&self.nick, holder.addr());
+                cx.error("node", format!("the name {nick} was claimed earlier by the node at {at}: others reach that one by it; restart with another --nick"));
+            }
+            (_, Answer::Held) => {}
+        }
+    }
+
+    /// Looks for a name like the wanted one that is free.
+    fn suggest(&mut self, cx: &mut Context<'_>) {
+        let Stage::Starting(starting) = &mut self.stage else { return };
+        if starting.suggestions == SUGGESTIONS {
+            return self.refuse_nick(cx, None);
+        }
+        starting.suggestions += 1;
+        let nick = numbered(&self.nick, starting.suggestions + 1);
+        let id = cx.ask_root(&RecordKey::Name(nick.clone()), Payload::LookUp(nick.clone()));
+        self.pending.insert(id, Pending::Suggest(nick));
+    }
+
+    pub(super) fn on_suggestion(&mut self, cx: &mut Context<'_>, nick: Nick, found: Option<NodeHandle>) {
+        match found {
+            Some(_) => self.suggest(cx),
+            None => self.refuse_nick(cx, Some(nick)),
+        }
+    }
+
+    pub(super) fn refuse_nick(&mut self, cx: &mut Context<'_>, free: Option<Nick>) {
+        let Stage::Starting(Starting { holder: Some(holder), .. }) = self.stage else { return };
+        let (nick, at) = (&self.nick, holder.addr());
+        let advice = match free {
+            Some(free) => format!("{free} is free: --nick {free}"),
+            None => "choose another with --nick".to_owned(),
+        };
+        cx.error("node", format!("the name {nick} is taken by the node at {at}; {advice}"));
+        self.leave_ring(cx);
+    }
+
+    pub(super) fn on_claim_failed(&mut self, cx: &mut Context<'_>, reason: &str) {
+        // A renewal is repeated; a start is not.
+        if let Stage::Starting(_) = self.stage {
+            cx.error("node", format!("the name {} could not be claimed: {reason}; try again", self.nick));
+            self.leave_ring(cx);
+        }
+    }
+}
+
+/// `alice` and 2 make `alice2`; a long name loses its end.
+fn numbered(nick: &Nick, number: u32) -> Nick {
+    let number = number.to_string();
+    let kept: String = nick.as_str().chars().take(NAME_CHARS_MAX - number.len()).collect();
+    (kept + &number)
+        .parse()
+        .expect("a name that is no longer than a name may be, and ends with digits, is one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suggestion_is_a_name() {
+        assert_eq!(numbered(&"alice".parse().unwrap(), 2).as_str(), "alice2");
+        let longest: Nick = "é".repeat(NAME_CHARS_MAX).parse().unwrap();
+        assert_eq!(numbered(&longest, 10).as_str(), "é".repeat(NAME_CHARS_MAX - 2) + "10");
+    }
+}

@@ -1,0 +1,176 @@
+//! `exit`: a person goes in good order (item 7 of the assignment).
+//!
+//! 1. What has been sent is brought to its end.
+//! 2. All channels are left, and the name is given up.
+//! 3. The successor is told all records, until it has them.
+//! 4. The neighbours close the gap; see `chord/leave.rs`.
+//!
+//! Whatever does not answer, it is over after [`EXIT_DEADLINE`].
+
+use std::time::Duration;
+
+use super::command::{Command, Refusal, Words};
+use super::event::Event;
+use super::join;
+use super::{Chat, Context, Pending, Stage};
+use crate::time::Time;
+
+/// How long it takes at most to leave.
+pub const EXIT_DEADLINE: Duration = Duration::from_millis(4500);
+
+/// How long until a leave is tried again that the successor could not follow.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+pub(super) const COMMAND: Command = Command {
+    name: "exit",
+    arguments: &[],
+    about: "Leave all channels, hand over what this node keeps, and end",
+    run,
+};
+
+fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
+    words.end()?;
+    chat.exit(cx);
+    Ok(())
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Leaving {
+    step: Step,
+    deadline: Time,
+    retry: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Sending,
+    LeavingChannels,
+    HandingOver,
+    LeavingRing,
+}
+
+impl Leaving {
+    pub(super) fn next_wakeup(&self) -> Time {
+        self.retry.map_or(self.deadline, |retry| retry.min(self.deadline))
+    }
+}
+
+impl Chat {
+    /// Whether the user is there: neither still starting nor leaving.
+    pub(super) fn is_ready(&self) -> bool {
+        self.stage == Stage::Ready
+    }
+
+    /// Leaves in good order.
+    pub fn exit(&mut self, cx: &mut Context<'_>) {
+        match self.stage {
+            Stage::New | Stage::Starting(_) => self.leave_ring(cx),
+            Stage::Ready => self.begin(cx, Step::Sending),
+            Stage::Leaving(_) | Stage::Over => {}
+        }
+    }
+
+    /// Leaves without a name to give up.
+    pub(super) fn leave_ring(&mut self, cx: &mut Context<'_>) {
+        if cx.chord.is_member() {
+            self.begin(cx, Step::HandingOver);
+        } else {
+            self.end(cx);
+        }
+    }
+
+    fn begin(&mut self, cx: &mut Context<'_>, step: Step) {
+        self.stage = Stage::Leaving(Leaving { step, deadline: cx.now + EXIT_DEADLINE, retry: None });
+        self.go_on_leaving(cx);
+    }
+
+    /// Takes the steps that can be taken.
+    pub(super) fn go_on_leaving(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let Stage::Leaving(leaving) = &self.stage else { return };
+            let (step, is_due) = (leaving.step, leaving.retry.is_none_or(|retry| retry <= cx.now));
+            if leaving.deadline <= cx.now {
+                return self.end(cx);
+            }
+            match step {
+                Step::Sending if self.outboxes.is_empty() && !self.is_joining() => {
+                    self.leave_everything(cx);
+                    self.set_step(Step::LeavingChannels);
+                }
+                Step::LeavingChannels if !self.is_waiting_to_leave() => self.set_step(Step::HandingOver),
+                Step::HandingOver if is_due && self.has_handed_over(cx) => {
+                    self.set_step(Step::LeavingRing);
+                    cx.chord.leave(cx.now);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn set_step(&mut self, step: Step) {
+        if let Stage::Leaving(leaving) = &mut self.stage {
+            leaving.step = step;
+        }
+    }
+
+    fn is_joining(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Join(_) | Pending::Leave(_)))
+    }
+
+    fn leave_everything(&mut self, cx: &mut Context<'_>) {
+        let joined = |session: &join::Session| session.stage == join::Stage::Joined;
+        let channels: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| joined(session))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for channel in channels {
+            self.leave_channel(cx, channel);
+        }
+        self.release_name(cx);
+    }
+
+    fn is_waiting_to_leave(&self) -> bool {
+        self.pending.values().any(|pending| matches!(pending, Pending::Leave(_) | Pending::Release))
+    }
+
+    /// Whether the successor has everything, and nobody waits for this node to acknowledge something.
+    fn has_handed_over(&self, cx: &Context<'_>) -> bool {
+        match cx.chord.successors().first() {
+            Some(&successor) => {
+                self.writes.is_empty() && cx.records.is_settled() && cx.records.is_handed_over_to(successor)
+            }
+            None => cx.chord.is_alone(),
+        }
+    }
+
+    /// The neighbours have closed the gap.
+    pub fn on_ring_left(&mut self, cx: &mut Context<'_>) {
+        self.end(cx);
+    }
+
+    /// The successor could not take over: what it lacks is handed over, then it is asked again.
+    pub fn on_leave_refused(&mut self, cx: &mut Context<'_>) {
+        if let Stage::Leaving(leaving) = &mut self.stage {
+            leaving.step = Step::HandingOver;
+            leaving.retry = Some(cx.now + TRY_AGAIN);
+        }
+    }
+
+    /// Ends, and says what was not handed over.
+    pub(super) fn end(&mut self, cx: &mut Context<'_>) {
+        let mut not_handed_over = Vec::new();
+        if let Stage::Leaving(leaving) = &self.stage {
+            for (to, outbox) in &self.outboxes {
+                not_handed_over.push(format!("{} messages to {to}", outbox.len()));
+            }
+            if leaving.step < Step::LeavingRing && !cx.chord.is_alone() {
+                let mine = cx.records.keys().filter(|&(_, id)| cx.chord.is_root(id) == Some(true));
+                not_handed_over.extend(mine.map(|(key, _)| key.to_string()));
+            }
+        }
+        self.stage = Stage::Over;
+        cx.tell(Event::Bye { not_handed_over });
+    }
+}

@@ -1,0 +1,215 @@
+//! `join`: a person becomes a member of a channel (item 3 of the assignment).
+//!
+//! n -> … -> root of the channel: Join { membership }
+//! root -> n: Joined { members, last }
+//! root -> each member: MemberChanged
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{Argument, Command, Kind, Refusal, Words};
+use super::event::{Event, MemberChange};
+use super::payload::Payload;
+use super::{CHANNELS_MAX, Chat, Context, Pending, Then};
+use crate::chord;
+use crate::chord::message::Number;
+use crate::id::NodeHandle;
+use crate::records::channel::{Membership, Place};
+use crate::records::lease::Age;
+use crate::records::name::{ChannelName, Nick};
+use crate::records::{RecordKey, Statement};
+
+pub(super) const COMMAND: Command = Command {
+    name: "join",
+    arguments: &[Argument::required("channel", Kind::Channel)],
+    about: "Join a channel: its messages are shown from now on",
+    run,
+};
+
+fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
+    let channel = words.channel()?;
+    words.end()?;
+    match chat.sessions.get(&channel).map(|session| session.stage) {
+        Some(Stage::Joining | Stage::Joined) => {
+            return Err(Refusal::because(format!("you are in {channel} already")));
+        }
+        Some(Stage::Leaving) => return Err(Refusal::because(format!("you are still leaving {channel}"))),
+        None => {}
+    }
+    if chat.sessions.len() == CHANNELS_MAX {
+        return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
+    }
+    chat.sessions.insert(channel.clone(), Session::default());
+    let membership = chat.membership(cx, true);
+    let request = Payload::Join(Request { channel: channel.clone(), membership });
+    let id = cx.ask_root(&RecordKey::Channel(channel.clone()), request);
+    chat.pending.insert(id, Pending::Join(channel));
+    Ok(())
+}
+
+/// Joins a channel.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Request {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// What the member states.
+    pub membership: Membership,
+}
+
+/// What the root says to a new member.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Answer {
+    /// Everyone who is in the channel, with their nodes.
+    pub members: Vec<(Nick, NodeHandle)>,
+    /// The place of the last message before the member came.
+    pub last: Option<Place>,
+}
+
+/// Someone came to a channel or went.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MemberChanged {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// Who.
+    pub nick: Nick,
+    /// Where they are.
+    pub node: NodeHandle,
+    /// What happened.
+    pub change: MemberChange,
+}
+
+/// What a member knows of a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Session {
+    pub(super) stage: Stage,
+    /// The place of the last message that was shown: everything up to here has been.
+    pub(super) seen: Option<Place>,
+    /// Messages that came before one that is missing, with the place of the one before each.
+    pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
+    /// Whether the root has been asked for what is missing.
+    pub(super) catching_up: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    #[default]
+    Joining,
+    Joined,
+    Leaving,
+}
+
+/// A join that waits until enough copies have it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Acknowledged {
+    origin: NodeHandle,
+    id: Number,
+    channel: ChannelName,
+    nick: Nick,
+    /// Whether the member was not there before.
+    is_new: bool,
+    last: Option<Place>,
+}
+
+impl Chat {
+    /// A statement of this user's about a channel.
+    pub(super) fn membership(&mut self, cx: &Context<'_>, joined: bool) -> Membership {
+        Membership { node: self.me, version: self.new_version(cx.now), joined, nick: self.nick.clone() }
+    }
+
+    pub(super) fn on_join(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &chord::Request<Payload>,
+        Request { channel, membership }: Request,
+    ) {
+        let known = cx.records.channel(&channel);
+        let is_new = known.is_none_or(|known| !known.is_member(cx.now, membership.node));
+        // What has its place already was said before the member came.
+        let last = known.and_then(|known| known.log.last());
+        let nick = membership.nick.clone();
+        let key = RecordKey::Channel(channel.clone());
+        cx.records.merge(cx.now, &key, Statement::Member(membership, Age::NEW));
+        let acknowledged =
+            Acknowledged { origin: request.origin, id: request.id, channel, nick, is_new, last };
+        self.after_write(cx, Then::Join(acknowledged));
+    }
+
+    pub(super) fn on_join_acknowledged(&mut self, cx: &mut Context<'_>, join: Acknowledged) {
+        let members = Chat::members_of(cx, &join.channel);
+        let answer = Answer { members, last: join.last };
+        cx.chord.reply(cx.now, join.origin, join.id, Payload::Joined(answer));
+        if join.is_new {
+            self.tell_members(cx, &join.channel, &join.nick, join.origin, MemberChange::Joined);
+        }
+    }
+
+    /// Tells everyone in a channel, but the one concerned, who came or went.
+    pub(super) fn tell_members(
+        &self,
+        cx: &mut Context<'_>,
+        channel: &ChannelName,
+        nick: &Nick,
+        node: NodeHandle,
+        change: MemberChange,
+    ) {
+        for (_, member) in Chat::members_of(cx, channel) {
+            if member != node {
+                let changed = MemberChanged { channel: channel.clone(), nick: nick.clone(), node, change };
+                cx.chord.tell(cx.now, member, Payload::MemberChanged(changed));
+            }
+        }
+    }
+
+    pub(super) fn on_joined_channel(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
+        let Some(session) = self.sessions.get_mut(&channel) else { return };
+        session.stage = Stage::Joined;
+        session.seen = answer.last;
+        for (nick, node) in &answer.members {
+            self.meet(nick, *node);
+        }
+        let members = nicks(answer.members);
+        cx.tell(Event::Joined { channel: channel.clone(), members });
+        self.show_ahead(cx, &channel);
+    }
+
+    pub(super) fn on_join_failed(&mut self, cx: &mut Context<'_>, channel: ChannelName, reason: &str) {
+        self.sessions.remove(&channel);
+        cx.error("join", format!("{channel} was not joined: {reason}"));
+    }
+
+    pub(super) fn on_member_changed(&mut self, cx: &mut Context<'_>, changed: MemberChanged) {
+        let MemberChanged { channel, nick, node, change } = changed;
+        let is_member = self.sessions.get(&channel).is_some_and(|session| session.stage == Stage::Joined);
+        if !is_member {
+            return;
+        }
+        if change == MemberChange::Joined {
+            self.meet(&nick, node);
+        }
+        cx.tell(Event::Member { channel, nick, change });
+    }
+
+    /// The root tells of members whose lease has ended.
+    pub(super) fn tell_of_lost_members(&mut self, cx: &mut Context<'_>) {
+        let since = std::mem::replace(&mut self.expired, cx.now);
+        let mut lost = Vec::new();
+        for (name, key, channel) in cx.records.channels() {
+            if cx.chord.is_root(key) == Some(true) {
+                let members = channel.lost_members(since, cx.now);
+                lost.extend(members.map(|member| (name.clone(), member.nick.clone(), member.node)));
+            }
+        }
+        for (channel, nick, node) in lost {
+            self.tell_members(cx, &channel, &nick, node, MemberChange::Lost);
+        }
+    }
+}
+
+/// The nicks of members, each once and in order.
+pub(super) fn nicks(members: Vec<(Nick, NodeHandle)>) -> Vec<Nick> {
+    let mut nicks: Vec<Nick> = members.into_iter().map(|(nick, _)| nick).collect();
+    nicks.sort();
+    nicks.dedup();
+    nicks
+}

@@ -1,0 +1,64 @@
+//! What nodes say to one another about the chat and its records.
+
+use serde::{Deserialize, Serialize};
+
+use super::{claim, join, leave, msg, renew, send};
+use crate::id::{IdPrefix, NodeHandle};
+use crate::records;
+use crate::records::name::{ChannelName, Nick};
+
+/// The payload of the ring's messages.
+///
+/// A new variant goes to the end: its place is its number on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Payload {
+    /// About records; see [`records::Message`].
+    Records(records::Message),
+    /// "This is not done, for this reason"; answers any request.
+    Refused(String),
+    /// "It is done, and enough copies have it"; answers [`Payload::Leave`] and [`Payload::Send`].
+    Done,
+    /// Claims, renews or gives up a name, at its root; answered by [`Payload::Claimed`].
+    Claim(claim::Request),
+    /// Answers [`Payload::Claim`].
+    Claimed(claim::Answer),
+    /// "Whose is this name?", to its root; answered by [`Payload::Found`].
+    LookUp(Nick),
+    /// Answers [`Payload::LookUp`]: the holder's node, if someone holds the name.
+    Found(Option<NodeHandle>),
+    /// "Which node's id begins so?", to the root of the first such id; answered by [`Payload::NodeFound`].
+    FindNode(IdPrefix),
+    /// Answers [`Payload::FindNode`].
+    NodeFound(msg::Found),
+    /// A private message, to the node of its receiver; answered by [`Payload::PrivateHeard`].
+    Private(msg::Request),
+    /// Answers [`Payload::Private`].
+    PrivateHeard(msg::Heard),
+    /// Joins a channel, at its root; answered by [`Payload::Joined`].
+    Join(join::Request),
+    /// Answers [`Payload::Join`].
+    Joined(join::Answer),
+    /// Leaves a channel, at its root; answered by [`Payload::Done`].
+    Leave(leave::Request),
+    /// Messages for a channel, to its root; answered by [`Payload::Done`].
+    Send(send::Request),
+    /// A message, from the channel's root to a member; not answered.
+    Delivery(send::Delivery),
+    /// Renews a membership and asks for what was missed, at the channel's root; answered by
+    /// [`Payload::Renewed`].
+    Renew(renew::Request),
+    /// Answers [`Payload::Renew`].
+    Renewed(renew::Answer),
+    /// Someone came to a channel or went, from its root to a member; not answered.
+    MemberChanged(join::MemberChanged),
+    /// "Who is in this channel?", to its root; answered by [`Payload::Members`].
+    Who(ChannelName),
+    /// Answers [`Payload::Who`].
+    Members(Vec<(Nick, NodeHandle)>),
+}
+
+impl From<records::Message> for Payload {
+    fn from(message: records::Message) -> Payload {
+        Payload::Records(message)
+    }
+}

@@ -1,0 +1,122 @@
+//! Renew: a member says that it is still there, and up to where it has seen the log; the answer is
+//! what it has missed.
+//! So a heartbeat is also the repair.
+//!
+//! n -> … -> root of the channel: Renew { membership, seen }   every 30 s, and when a gap is noticed
+//! root -> n: Renewed { missed }
+
+use serde::{Deserialize, Serialize};
+
+use super::join::Stage;
+use super::payload::Payload;
+use super::{Chat, Context, Pending, Then};
+use crate::chord;
+use crate::records::channel::{Entry, Membership, Place};
+use crate::records::lease::{Age, RENEW_EVERY};
+use crate::records::name::ChannelName;
+use crate::records::{RecordKey, Statement};
+use crate::time::Time;
+
+/// How many missed messages come at a time.
+const MISSED_MAX: usize = 128;
+
+/// Renews a membership.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Request {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// What the member states.
+    pub membership: Membership,
+    /// The place of the last message that the member was shown.
+    pub seen: Option<Place>,
+}
+
+/// What a member has missed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Answer {
+    /// The messages after the last one seen, oldest first.
+    pub missed: Vec<Entry>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+impl Chat {
+    /// When leases are renewed.
+    pub(super) fn next_renewal(&self) -> Time {
+        self.renewed + RENEW_EVERY
+    }
+
+    /// Renews the name and all memberships.
+    pub(super) fn renew(&mut self, cx: &mut Context<'_>) {
+        self.renewed = cx.now;
+        self.renew_name(cx);
+        let joined = |stage| stage == Stage::Joined;
+        let channels: Vec<ChannelName> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| joined(session.stage))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for channel in channels {
+            self.renew_membership(cx, &channel);
+        }
+    }
+
+    fn renew_membership(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
+        let membership = self.membership(cx, true);
+        let Some(session) = self.sessions.get(channel) else { return };
+        let request = Request { channel: channel.clone(), membership, seen: session.seen };
+        let id = cx.ask_root(&RecordKey::Channel(channel.clone()), Payload::Renew(request));
+        self.pending.insert(id, Pending::Renew(channel.clone()));
+    }
+
+    /// Asks for what is missing before a message that has come.
+    pub(super) fn catch_up(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
+        let Some(session) = self.sessions.get_mut(channel) else { return };
+        if !std::mem::replace(&mut session.catching_up, true) {
+            self.renew_membership(cx, channel);
+        }
+    }
+
+    pub(super) fn on_renew(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &chord::Request<Payload>,
+        Request { channel, membership, seen }: Request,
+    ) {
+        let key = RecordKey::Channel(channel.clone());
+        cx.records.merge(cx.now, &key, Statement::Member(membership, Age::NEW));
+        let Some(known) = cx.records.channel(&channel) else { return };
+        let mut after = known.log.after(seen);
+        let missed: Vec<Entry> = after.by_ref().take(MISSED_MAX).cloned().collect();
+        let more = after.next().is_some();
+        let payload = Payload::Renewed(Answer { missed, more });
+        self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
+    }
+
+    pub(super) fn on_renewed(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
+        let Some(session) = self.sessions.get_mut(&channel) else { return };
+        session.catching_up = false;
+        if session.stage != Stage::Joined {
+            return;
+        }
+        for entry in answer.missed {
+            if session.seen < Some(entry.place) {
+                session.seen = Some(entry.place);
+                super::send::show(cx, channel.clone(), entry);
+            }
+        }
+        if answer.more {
+            self.catch_up(cx, &channel);
+        } else {
+            self.show_ahead(cx, &channel);
+        }
+    }
+
+    /// The next message that comes, or the next renewal, asks again.
+    pub(super) fn on_renew_failed(&mut self, channel: &ChannelName) {
+        if let Some(session) = self.sessions.get_mut(channel) {
+            session.catching_up = false;
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! `send`: a message for everyone in a channel (item 5 of the assignment).
+//!
+//! n -> … -> root of the channel: Send { messages }
+//! root -> its copies: Merge                             see `records`
+//! root -> n: Done                                       once enough copies have them
+//! root -> each member: Delivery { message, after }
+//!
+//! One request of an author is under way to a channel at a time, with all messages that have come
+//! together meanwhile: so they arrive in the order in which they were written.
+//! Each delivery names the message before it: so a member notices a gap.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::{Argument, Command, Kind, Refusal, Words};
+use super::event::{Event, MessageId, Recipient, SentState};
+use super::join::Stage;
+use super::payload::Payload;
+use super::{Chat, Context, Pending, TEXT_BYTES_MAX, Then};
+use crate::chord;
+use crate::chord::message::Number;
+use crate::id::NodeHandle;
+use crate::records::channel::{Entry, Place};
+use crate::records::name::{ChannelName, Nick};
+use crate::records::{RecordKey, Statement};
+
+/// How many messages of the user wait for one recipient.
+const OUTBOX_MAX: usize = 1000;
+
+/// How many messages one request holds.
+const MESSAGES_MAX: usize = 128;
+
+/// How many messages of a channel a member keeps while an earlier one is missing.
+const AHEAD_MAX: usize = 1000;
+
+pub(super) const COMMAND: Command = Command {
+    name: "send",
+    arguments: &[Argument::required("channel", Kind::Channel), Argument::required("message", Kind::Text)],
+    about: "Send a message to everyone in a channel; you need not be in it",
+    run,
+};
+
+fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
+    let (channel, text) = (words.channel()?, words.text()?);
+    chat.queue(cx, Recipient::Channel(channel), text)
+}
+
+/// Messages for a channel, in the order in which their author wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Request {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// Who wrote them.
+    pub from: Nick,
+    /// Each message, and which it is.
+    pub messages: Vec<(MessageId, String)>,
+}
+
+/// A message for a member.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Which channel.
+    pub channel: ChannelName,
+    /// The message, in its place.
+    pub entry: Entry,
+    /// The place of the message before it, unless it is the first.
+    pub after: Option<Place>,
+}
+
+/// The user's messages for one recipient, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Outbox {
+    messages: VecDeque<(MessageId, String)>,
+    /// How many of them are under way.
+    under_way: usize,
+    tried_again: bool,
+}
+
+impl Outbox {
+    pub(super) fn first(&self) -> Option<(MessageId, &str)> {
+        self.messages.front().map(|(id, text)| (*id, text.as_str()))
+    }
+
+    pub(super) fn finish_first(&mut self) -> Option<(MessageId, String)> {
+        self.under_way = 0;
+        self.tried_again = false;
+        self.messages.pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether the first message may be tried again: once.
+    pub(super) fn try_again(&mut self) -> bool {
+        !std::mem::replace(&mut self.tried_again, true)
+    }
+}
+
+/// The time in which this node, without a break, is the root of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Term {
+    epoch: u64,
+    next_seq: u64,
+}
+
+/// Messages that wait until enough copies have them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Acknowledged {
+    origin: NodeHandle,
+    id: Number,
+    channel: ChannelName,
+    messages: Vec<MessageId>,
+}
+
+impl Chat {
+    /// Takes a message of the user's for a channel or a person.
+    pub(super) fn queue(&mut self, cx: &mut Context<'_>, to: Recipient, text: String) -> Result<(), Refusal> {
+        let id = MessageId { author: self.me, counter: self.new_version(cx.now) };
+        let outbox = self.outboxes.entry(to.clone()).or_default();
+        if outbox.messages.len() == OUTBOX_MAX {
+            return Err(Refusal::because(format!(
+                "{OUTBOX_MAX} messages wait for this recipient; try later"
+            )));
+        }
+        outbox.messages.push_back((id, text));
+        cx.tell(Event::Sent { id, to: to.clone(), state: SentState::Queued });
+        self.send_next(cx, &to);
+        Ok(())
+    }
+
+    /// Sends what waits for a recipient, unless something is under way.
+    pub(super) fn send_next(&mut self, cx: &mut Context<'_>, to: &Recipient) {
+        let Some(outbox) = self.outboxes.get_mut(to) else { return };
+        if 0 < outbox.under_way {
+            return;
+        }
+        if outbox.messages.is_empty() {
+            self.outboxes.remove(to);
+            return;
+        }
+        let Recipient::Channel(channel) = to else {
+            outbox.under_way = 1;
+            return self.find_person(cx, to);
+        };
+        let messages: Vec<_> = outbox.messages.iter().take(MESSAGES_MAX).cloned().collect();
+        outbox.under_way = messages.len();
+        let request = Request { channel: channel.clone(), from: self.nick.clone(), messages };
+        let id = cx.ask_root(&RecordKey::Channel(channel.clone()), Payload::Send(request));
+        self.pending.insert(id, Pending::Send(channel.clone()));
+    }
+
+    pub(super) fn on_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &chord::Request<Payload>,
+        Request { channel, from, messages }: Request,
+    ) {
+        if messages.iter().any(|(_, text)| text.is_empty() || TEXT_BYTES_MAX < text.len()) {
+            return cx.reply(request, Payload::Refused(super::text_rule()));
+        }
+        let ids = messages.iter().map(|(id, _)| *id).collect();
+        for (id, text) in messages {
+            // "A message has one place: an id that is in the log keeps it."
+            let is_known = cx.records.channel(&channel).is_some_and(|known| known.log.get(&id).is_some());
+            if !is_known {
+                let place = self.next_place(cx, &channel);
+                let entry = Entry { place, id, from: from.clone(), text };
+                cx.records.merge(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
+            }
+        }
+        let acknowledged = Acknowledged { origin: request.origin, id: request.id, channel, messages: ids };
+        self.after_write(cx, Then::Send(acknowledged));
+    }
+
+    /// The next place that this root gives out.
+    ///
+    /// A term begins with a higher epoch than any message has, and than the terms of a root whose log
+    /// was lost with all copies: it is at least the clock, in seconds.
+    fn next_place(&mut self, cx: &Context<'_>, channel: &ChannelName) -> Place {
+        let last = cx.records.channel(channel).and_then(|known| known.log.last());
+        let term = self.terms.entry(channel.clone()).or_insert_with(|| Term {
+            epoch: last.map_or(1, |last| last.epoch + 1).max(cx.now.as_micros() / 1_000_000),
+            next_seq: 1,
+        });
+        let place = Place { epoch: term.epoch, root: self.me, seq: term.next_seq };
+        term.next_seq += 1;
+        place
+    }
+
+    /// This node is no longer, or newly, the root of some channels: their terms end.
+    pub fn end_terms(&mut self, range: chord::Range) {
+        self.terms.retain(|channel, _| !range.contains(RecordKey::Channel(channel.clone()).id()));
+    }
+
+    pub(super) fn on_send_acknowledged(&mut self, cx: &mut Context<'_>, send: Acknowledged) {
+        cx.chord.reply(cx.now, send.origin, send.id, Payload::Done);
+        let Some(channel) = cx.records.channel(&send.channel) else { return };
+        let members: Vec<NodeHandle> = channel.members(cx.now).map(|member| member.node).collect();
+        let deliveries: Vec<Delivery> = send
+            .messages
+            .iter()
+            .filter_map(|id| channel.log.get(id))
+            .map(|entry| Delivery {
+                channel: send.channel.clone(),
+                entry: entry.clone(),
+                after: channel.log.before(entry.place),
+            })
+            .collect();
+        for delivery in deliveries {
+            for &member in &members {
+                cx.chord.tell(cx.now, member, Payload::Delivery(delivery.clone()));
+            }
+        }
+    }
+
+    pub(super) fn on_stored(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
+        self.finish_sending(cx, channel, SentState::Stored);
+    }
+
+    pub(super) fn on_send_failed(&mut self, cx: &mut Context<'_>, channel: ChannelName, reason: &str) {
+        self.finish_sending(cx, channel, SentState::Failed { reason: reason.to_owned() });
+    }
+
+    fn finish_sending(&mut self, cx: &mut Context<'_>, channel: ChannelName, state: SentState) {
+        let to = Recipient::Channel(channel);
+        let Some(outbox) = self.outboxes.get_mut(&to) else { return };
+        let sent = outbox.messages.drain(..outbox.under_way);
+        for (id, _) in sent {
+            cx.events.push(Event::Sent { id, to: to.clone(), state: state.clone() });
+        }
+        outbox.under_way = 0;
+        self.send_next(cx, &to);
+    }
+
+    pub(super) fn on_delivery(&mut self, cx: &mut Context<'_>, delivery: Delivery) {
+        let channel = delivery.channel.clone();
+        let Some(session) = self.sessions.get_mut(&channel) else { return };
+        let place = delivery.entry.place;
+        if session.seen.is_some_and(|seen| place <= seen) {
+            return;
+        }
+        if session.ahead.len() < AHEAD_MAX {
+            session.ahead.insert(place, delivery);
+        }
+        if session.stage == Stage::Joined {
+            self.show_ahead(cx, &channel);
+        }
+    }
+
+    /// Shows the messages that follow on the last one shown; asks for what is missing before the others.
+    pub(super) fn show_ahead(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
+        let Some(session) = self.sessions.get_mut(channel) else { return };
+        while let Some(first) = session.ahead.first_entry() {
+            let place = *first.key();
+            let is_shown = session.seen.is_some_and(|seen| place <= seen);
+            let follows = first.get().after <= session.seen;
+            if is_shown {
+                first.remove();
+            } else if follows {
+                let delivery = first.remove();
+                session.seen = Some(place);
+                show(cx, delivery.channel, delivery.entry);
+            } else {
+                return self.catch_up(cx, channel);
+            }
+        }
+    }
+}
+
+/// Shows a message of a channel.
+pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry) {
+    cx.tell(Event::Message {
+        channel,
+        from: entry.from,
+        text: entry.text,
+        id: entry.id,
+        epoch: entry.place.epoch,
+        seq: entry.place.seq,
+        history: false,
+    });
+}

@@ -1,0 +1,275 @@
+//! A node: ring, records and chat as one value.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use crate::chat::event::{Event, RingChange};
+use crate::chat::payload::Payload;
+use crate::chat::{Chat, Context};
+use crate::chord::{self, Chord, Message, Request, SUCCESSORS, Upcall};
+use crate::id::{Id, NodeHandle};
+use crate::machine::{Input, Machine, Output};
+use crate::records::Records;
+use crate::records::name::Nick;
+use crate::time::Time;
+
+/// How many requests wait while this node takes over the range of their key.
+const WAITING_MAX: usize = 1024;
+
+/// How long they wait; their origins send them again in the end.
+const WAIT: Duration = Duration::from_secs(3);
+
+/// What the user of a node can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Command {
+    /// Create a ring, or join that of another node.
+    Start {
+        /// A node of the ring to join.
+        bootstrap: Option<NodeHandle>,
+    },
+    /// A line as a person types it.
+    Line(String),
+    /// Leave in good order.
+    Exit,
+}
+
+/// A node of the ring, and the chat of its user.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Node {
+    chord: Chord<Payload>,
+    records: Records,
+    chat: Chat,
+    /// Requests for keys whose range this node is taking over.
+    waiting: VecDeque<(Time, Id, Request<Payload>)>,
+}
+
+impl Node {
+    /// The node `me` of the person `nick`, which begins at `now`.
+    pub fn new(nick: Nick, me: NodeHandle, now: Time) -> Node {
+        Node {
+            chord: Chord::new(me, SUCCESSORS, now),
+            records: Records::default(),
+            chat: Chat::new(nick, me, now),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Its part in the ring.
+    pub fn chord(&self) -> &Chord<Payload> {
+        &self.chord
+    }
+
+    /// What it keeps for the ring.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Its user's chat.
+    pub fn chat(&self) -> &Chat {
+        &self.chat
+    }
+}
+
+impl Machine for Node {
+    type Command = Command;
+    type Event = Event;
+    type Message = Message<Payload>;
+
+    fn me(&self) -> NodeHandle {
+        self.chord.me()
+    }
+
+    fn handle(
+        &mut self,
+        now: Time,
+        input: Input<Command, Message<Payload>>,
+        outputs: &mut Vec<Output<Event, Message<Payload>>>,
+    ) {
+        let was_over = self.chat.is_over();
+        let mut turn = Turn { node: self, now, events: Vec::new(), outputs };
+        match input {
+            Input::Command(command) => turn.on_command(command),
+            Input::Message { from, message } => turn.on_ring_input(Input::Message { from, message }),
+            Input::Unreachable { peer, undelivered } => {
+                turn.on_ring_input(Input::Unreachable { peer, undelivered });
+            }
+            Input::Wakeup => {
+                turn.on_ring_input(Input::Wakeup);
+                turn.on_wakeup();
+            }
+        }
+        turn.finish();
+        if self.chat.is_over() && !was_over {
+            outputs.push(Output::Stop);
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Time> {
+        let waiting = self.waiting.front().map(|&(deadline, ..)| deadline);
+        [self.chord.next_wakeup(), self.records.next_wakeup(), self.chat.next_wakeup(), waiting]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// The reaction to one input.
+struct Turn<'a> {
+    node: &'a mut Node,
+    now: Time,
+    events: Vec<Event>,
+    outputs: &'a mut Vec<Output<Event, Message<Payload>>>,
+}
+
+impl Turn<'_> {
+    /// Lets the chat act on what it needs of the node.
+    fn chat(&mut self, act: impl FnOnce(&mut Chat, &mut Context<'_>)) {
+        let Node { chord, records, chat, .. } = &mut *self.node;
+        act(chat, &mut Context { now: self.now, chord, records, events: &mut self.events });
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Start { bootstrap } => self.chat(|chat, cx| chat.start(cx, bootstrap)),
+            Command::Line(line) => self.chat(|chat, cx| chat.on_line(cx, &line)),
+            Command::Exit => self.chat(Chat::exit),
+        }
+    }
+
+    fn on_ring_input(&mut self, input: Input<Infallible, Message<Payload>>) {
+        self.node.chord.handle(self.now, input);
+    }
+
+    fn on_wakeup(&mut self) {
+        self.node.records.on_wakeup(self.now, &mut self.node.chord);
+        self.chat(Chat::on_wakeup);
+    }
+
+    /// Follows up until nothing is left to do, and hands everything out in order.
+    fn finish(&mut self) {
+        loop {
+            while let Some(output) = self.node.chord.next_output() {
+                match output {
+                    chord::Output::Send { to, message } => self.outputs.push(Output::Send { to, message }),
+                    chord::Output::Upcall(upcall) => self.on_upcall(upcall),
+                }
+                self.hand_out_events();
+            }
+            for migrated in self.node.records.take_migrated() {
+                self.chat(|chat, cx| chat.on_migrated(cx, migrated));
+            }
+            self.node.records.push(self.now, &mut self.node.chord);
+            self.chat(Chat::finish_writes);
+            self.release_waiting();
+            self.hand_out_events();
+            if !self.node.chord.has_output() {
+                return;
+            }
+        }
+    }
+
+    fn hand_out_events(&mut self) {
+        self.outputs.extend(self.events.drain(..).map(Output::Event));
+    }
+
+    fn on_upcall(&mut self, upcall: Upcall<Payload>) {
+        match upcall {
+            Upcall::Joined => self.chat(Chat::on_joined),
+            Upcall::JoinFailed { via } => self.chat(|chat, cx| chat.on_ring_not_found(cx, via)),
+            Upcall::Deliver { key, request } => self.on_deliver(key, request),
+            Upcall::Receive { request } => self.on_request(request),
+            Upcall::Told { payload, .. } => self.chat(|chat, cx| chat.on_told(cx, payload)),
+            Upcall::Reply { id, from, payload } => self.on_reply(id, from, payload),
+            Upcall::Failed { id, why } => {
+                if !self.node.records.on_failed(self.now, &mut self.node.chord, id, why) {
+                    self.chat(|chat, cx| chat.on_failed(cx, id, why));
+                }
+            }
+            Upcall::Update(update) => {
+                self.node.chat.end_terms(update.range);
+                self.node.records.on_update(self.now, &mut self.node.chord, update);
+                if update.why == chord::Why::NewPredecessor
+                    && let Some(peer) = update.peer
+                {
+                    self.ring_changed(RingChange::Predecessor, peer);
+                }
+            }
+            Upcall::SuccessorsChanged { before } => self.on_successors_changed(before),
+            Upcall::Lost(peer) => self.ring_changed(RingChange::Lost, peer),
+            Upcall::NeighbourLeft(peer) => self.ring_changed(RingChange::Left, peer),
+            Upcall::Traced { id, way } => self.chat(|chat, cx| chat.on_traced(cx, id, way)),
+            Upcall::Left { .. } => self.chat(Chat::on_ring_left),
+            Upcall::LeaveFailed => self.chat(Chat::on_leave_refused),
+            // A delivery that did not arrive: the member notices the gap, or its lease ends.
+            Upcall::Undelivered { .. } => {}
+            // Only asked for by the ring itself.
+            Upcall::Root { .. } => {}
+        }
+    }
+
+    fn on_deliver(&mut self, key: Id, request: Request<Payload>) {
+        let waits = matches!(request.payload, Payload::Records(_)) || self.node.records.is_ready(key);
+        if waits {
+            return self.on_request(request);
+        }
+        if self.node.waiting.len() == WAITING_MAX {
+            self.node.waiting.pop_front();
+        }
+        self.node.waiting.push_back((self.now + WAIT, key, request));
+    }
+
+    fn release_waiting(&mut self) {
+        if self.node.waiting.is_empty() {
+            return;
+        }
+        for (deadline, key, request) in std::mem::take(&mut self.node.waiting) {
+            if deadline <= self.now {
+                continue;
+            }
+            if self.node.records.is_ready(key) {
+                self.on_request(request);
+            } else {
+                self.node.waiting.push_back((deadline, key, request));
+            }
+        }
+    }
+
+    fn on_request(&mut self, request: Request<Payload>) {
+        let Payload::Records(message) = request.payload else {
+            return self.chat(|chat, cx| chat.on_request(cx, request));
+        };
+        let Node { chord, records, .. } = &mut *self.node;
+        if let Some(answer) = records.on_request(self.now, chord, request.origin, message) {
+            chord.reply(self.now, request.origin, request.id, answer.into());
+        }
+    }
+
+    fn on_reply(&mut self, id: u64, from: NodeHandle, payload: Payload) {
+        match payload {
+            Payload::Records(message) => {
+                let Node { chord, records, .. } = &mut *self.node;
+                records.on_reply(self.now, chord, id, from, message);
+            }
+            payload => self.chat(|chat, cx| chat.on_reply(cx, id, from, payload)),
+        }
+    }
+
+    fn on_successors_changed(&mut self, before: Option<NodeHandle>) {
+        let now = self.node.chord.successors().first().copied();
+        match now {
+            Some(successor) if before != Some(successor) => {
+                self.ring_changed(RingChange::Successor, successor)
+            }
+            Some(_) => {}
+            None => {
+                let me = self.node.chord.me();
+                self.ring_changed(RingChange::Alone, me);
+            }
+        }
+    }
+
+    fn ring_changed(&mut self, change: RingChange, peer: NodeHandle) {
+        self.chat(|chat, cx| chat.on_ring_change(cx, change, peer));
+    }
+}

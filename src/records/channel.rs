@@ -1,0 +1,248 @@
+//! A channel: who is in it, and what was said.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::Merged;
+use super::lease::{Age, Leased, Leases};
+use super::name::Nick;
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// How many messages of a channel are kept: the newest.
+pub const LOG_MAX: usize = 1000;
+
+/// A channel's record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Channel {
+    members: Leases<Membership>,
+    /// What was said, in order.
+    pub log: Log,
+}
+
+/// "I am in this channel", or no longer; written by the member alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Membership {
+    /// The member's node.
+    pub node: NodeHandle,
+    /// Rises with each statement of the member.
+    pub version: u64,
+    /// Whether the member is in the channel.
+    pub joined: bool,
+    /// The member's name.
+    pub nick: Nick,
+}
+
+impl Leased for Membership {
+    fn author(&self) -> NodeHandle {
+        self.node
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl Channel {
+    pub(super) fn merge_member(
+        &mut self,
+        now: Time,
+        membership: Membership,
+        age: Age,
+        revision: u64,
+    ) -> Merged {
+        self.members.merge(now, membership, age, revision)
+    }
+
+    /// Who is in the channel.
+    pub fn members(&self, now: Time) -> impl Iterator<Item = &Membership> {
+        self.members.live(now).filter(|membership| membership.joined)
+    }
+
+    /// Whether the node is in the channel.
+    pub fn is_member(&self, now: Time, node: NodeHandle) -> bool {
+        self.members(now).any(|membership| membership.node == node)
+    }
+
+    /// Who was in the channel until the lease ended, after `since` and not later than `now`.
+    pub fn lost_members(&self, since: Time, now: Time) -> impl Iterator<Item = &Membership> {
+        self.members.ended(since, now).filter(|membership| membership.joined)
+    }
+
+    pub(super) fn member(&self, now: Time, node: &NodeHandle) -> Option<(&Membership, Age)> {
+        self.members.get(now, node)
+    }
+
+    /// Writes what a copy must know to know the same.
+    pub(super) fn write_facts(&self, facts: &mut String) -> fmt::Result {
+        for member in self.members.all() {
+            write!(facts, "{} {} ", member.node.addr(), member.version)?;
+        }
+        for id in self.log.places.keys() {
+            write!(facts, "{} {} ", id.author.addr(), id.counter)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_member_revision(&mut self, node: &NodeHandle, revision: u64) {
+        self.members.set_revision(node, revision);
+    }
+
+    pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
+        self.members.prune(now)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.log.is_empty()
+    }
+}
+
+/// The unique id of a message: its author's node and a number that the author never uses twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MessageId {
+    /// The node on which it was written.
+    pub author: NodeHandle,
+    /// Rises with each message; begins with the author's clock, so that a restart never repeats one.
+    pub counter: u64,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:x}", self.author.id().short(), self.counter)
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where a message stands in its channel's log: the order of places is the order of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// The term of the root that gave it out: it rises when another node becomes the root.
+    pub epoch: u64,
+    /// That root: two roots at once, in a network that is cut, give out different places.
+    pub root: NodeHandle,
+    /// Counts the messages of the term, from 1.
+    pub seq: u64,
+}
+
+/// A message in its place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Entry {
+    /// Where it stands.
+    pub place: Place,
+    /// Which message it is.
+    pub id: MessageId,
+    /// Who wrote it.
+    pub from: Nick,
+    /// What it says.
+    pub text: String,
+}
+
+/// The messages of a channel, the newest [`LOG_MAX`], each once and in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Log {
+    entries: BTreeMap<Place, (Entry, u64)>,
+    places: BTreeMap<MessageId, Place>,
+    /// The newest place that was dropped for want of room: nothing up to here is accepted again.
+    horizon: Option<Place>,
+}
+
+/// What became of an entry that was merged.
+#[derive(Debug)]
+pub(super) struct LogMerged {
+    news: bool,
+    replaced: Option<u64>,
+    pruned: Option<u64>,
+}
+
+impl LogMerged {
+    const KNOWN: LogMerged = LogMerged { news: false, replaced: None, pruned: None };
+
+    pub(super) fn pruned(&self) -> impl Iterator<Item = u64> + use<> {
+        self.pruned.into_iter()
+    }
+}
+
+impl From<LogMerged> for Merged {
+    fn from(merged: LogMerged) -> Merged {
+        if merged.news { Merged::News { before: merged.replaced } } else { Merged::Known }
+    }
+}
+
+impl Log {
+    /// "A message has one place": of two that roots have given it, the earlier one.
+    pub(super) fn merge(&mut self, entry: Entry, revision: u64) -> LogMerged {
+        if self.horizon.is_some_and(|horizon| entry.place <= horizon)
+            || self.entries.contains_key(&entry.place)
+        {
+            return LogMerged::KNOWN;
+        }
+        if LOG_MAX <= self.entries.len()
+            && let Some((&oldest, _)) = self.entries.first_key_value()
+            && entry.place < oldest
+        {
+            self.horizon = Some(entry.place);
+            return LogMerged::KNOWN;
+        }
+        let replaced = match self.places.get(&entry.id) {
+            Some(&known) if known < entry.place => return LogMerged::KNOWN,
+            Some(known) => self.entries.remove(known).map(|(_, revision)| revision),
+            None => None,
+        };
+        self.places.insert(entry.id, entry.place);
+        self.entries.insert(entry.place, (entry, revision));
+        let mut pruned = None;
+        if LOG_MAX < self.entries.len()
+            && let Some((place, (oldest, revision))) = self.entries.pop_first()
+        {
+            self.places.remove(&oldest.id);
+            self.horizon = Some(place);
+            pruned = Some(revision);
+        }
+        LogMerged { news: true, replaced, pruned }
+    }
+
+    /// The message with this id.
+    pub fn get(&self, id: &MessageId) -> Option<&Entry> {
+        self.places.get(id).and_then(|place| self.entries.get(place)).map(|(entry, _)| entry)
+    }
+
+    /// The place of the newest message.
+    pub fn last(&self) -> Option<Place> {
+        self.entries.last_key_value().map(|(&place, _)| place)
+    }
+
+    /// The place of the message before `place`.
+    pub fn before(&self, place: Place) -> Option<Place> {
+        self.entries.range(..place).next_back().map(|(&place, _)| place).or(self.horizon)
+    }
+
+    /// The messages after `place`, or all, oldest first.
+    pub fn after(&self, place: Option<Place>) -> impl Iterator<Item = &Entry> {
+        use std::ops::Bound;
+        let from = place.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries.range((from, Bound::Unbounded)).map(|(_, (entry, _))| entry)
+    }
+
+    /// How many messages there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn set_revision(&mut self, id: &MessageId, revision: u64) {
+        if let Some((_, held)) = self.places.get(id).and_then(|place| self.entries.get_mut(place)) {
+            *held = revision;
+        }
+    }
+}

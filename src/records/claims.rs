@@ -1,0 +1,69 @@
+//! Who has a name: the claims of all who want it.
+
+use std::fmt::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::Merged;
+use super::lease::{Age, Leased, Leases};
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// "This name is mine", or is no longer; written by the holder alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    /// Whose it is.
+    pub holder: NodeHandle,
+    /// Rises with each statement of the holder.
+    pub version: u64,
+    /// When the holder first claimed it: of two claims, the earlier one wins.
+    pub since: Time,
+    /// Whether the holder still wants it.
+    pub held: bool,
+}
+
+impl Leased for Claim {
+    fn author(&self) -> NodeHandle {
+        self.holder
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// All claims of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claims(Leases<Claim>);
+
+impl Claims {
+    pub(super) fn merge(&mut self, now: Time, claim: Claim, age: Age, revision: u64) -> Merged {
+        self.0.merge(now, claim, age, revision)
+    }
+
+    /// Whose name it is: the earliest claim that has not been given up, and whose lease has not ended.
+    pub fn holder(&self, now: Time) -> Option<&Claim> {
+        self.0.live(now).filter(|claim| claim.held).min_by_key(|claim| (claim.since, claim.holder))
+    }
+
+    pub(super) fn get(&self, now: Time, holder: &NodeHandle) -> Option<(&Claim, Age)> {
+        self.0.get(now, holder)
+    }
+
+    /// Writes what a copy must know to know the same.
+    pub(super) fn write_facts(&self, facts: &mut String) -> fmt::Result {
+        self.0.all().try_for_each(|claim| write!(facts, "{} {} ", claim.holder.addr(), claim.version))
+    }
+
+    pub(super) fn set_revision(&mut self, holder: &NodeHandle, revision: u64) {
+        self.0.set_revision(holder, revision);
+    }
+
+    pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
+        self.0.prune(now)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,136 @@
+//! Lease: a claim that ends by itself unless its author renews it.
+//!
+//! Clocks of different nodes are not compared: with a statement travels its age, and each node
+//! counts on from there by its own clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Merged;
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// How long a claim holds without being renewed.
+pub const LEASE: Duration = Duration::from_secs(90);
+
+/// How often an author renews.
+pub const RENEW_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a statement is kept at most: after that, nobody offers or accepts it any more.
+///
+/// It must be longer than any older statement by the same author can still be on its way.
+const KEEP: Duration = Duration::from_secs(15 * 60);
+
+/// How long ago the author made a statement, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Age(pub u64);
+
+impl Age {
+    /// The age of a statement that is being made.
+    pub const NEW: Age = Age(0);
+
+    fn issued(self, now: Time) -> Time {
+        now - Duration::from_millis(self.0)
+    }
+}
+
+/// A statement that one node makes about itself, and renews.
+pub(super) trait Leased: Ord {
+    /// Who makes it.
+    fn author(&self) -> NodeHandle;
+    /// Rises with each statement of its author, also after a restart.
+    fn version(&self) -> u64;
+}
+
+/// The last statement of each author.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Leases<T>(BTreeMap<NodeHandle, Held<T>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Held<T> {
+    statement: T,
+    /// When the author made it, by this node's clock.
+    issued: Time,
+    revision: u64,
+}
+
+impl<T> Default for Leases<T> {
+    fn default() -> Leases<T> {
+        Leases(BTreeMap::new())
+    }
+}
+
+impl<T: Leased> Leases<T> {
+    /// The newer of two statements of an author holds; of the same one, the greater age.
+    ///
+    /// Were it the smaller age, two copies that tell each other a statement would keep it alive.
+    pub(super) fn merge(&mut self, now: Time, statement: T, age: Age, revision: u64) -> Merged {
+        let issued = age.issued(now);
+        if issued + KEEP <= now {
+            return Merged::Known;
+        }
+        let author = statement.author();
+        let Some(held) = self.0.get_mut(&author) else {
+            self.0.insert(author, Held { statement, issued, revision });
+            return Merged::News { before: None };
+        };
+        let newer = (held.statement.version(), &held.statement) < (statement.version(), &statement);
+        if newer {
+            let before = Some(held.revision);
+            *held = Held { statement, issued, revision };
+            return Merged::News { before };
+        }
+        if held.statement == statement {
+            held.issued = held.issued.min(issued);
+        }
+        Merged::Known
+    }
+
+    pub(super) fn get(&self, now: Time, author: &NodeHandle) -> Option<(&T, Age)> {
+        let held = self.0.get(author)?;
+        let age = u64::try_from(now.since(held.issued).as_millis()).unwrap_or(u64::MAX);
+        Some((&held.statement, Age(age)))
+    }
+
+    /// The statements whose lease has not ended.
+    pub(super) fn live(&self, now: Time) -> impl Iterator<Item = &T> {
+        self.0.values().filter(move |held| now < held.issued + LEASE).map(|held| &held.statement)
+    }
+
+    /// The statements whose lease ended after `since`, and not later than `now`.
+    pub(super) fn ended(&self, since: Time, now: Time) -> impl Iterator<Item = &T> {
+        self.0
+            .values()
+            .filter(move |held| (since < held.issued + LEASE) && (held.issued + LEASE <= now))
+            .map(|held| &held.statement)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+        self.0.values().map(|held| &held.statement)
+    }
+
+    pub(super) fn set_revision(&mut self, author: &NodeHandle, revision: u64) {
+        if let Some(held) = self.0.get_mut(author) {
+            held.revision = revision;
+        }
+    }
+
+    /// Forgets what is too old, and returns the revisions that it had.
+    pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
+        let mut pruned = Vec::new();
+        self.0.retain(|_, held| {
+            let keep = now < held.issued + KEEP;
+            if !keep {
+                pruned.push(held.revision);
+            }
+            keep
+        });
+        pruned
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

@@ -1,0 +1,112 @@
+//! What nodes say to one another about records.
+
+use serde::{Deserialize, Serialize};
+
+use super::{RecordKey, Records, Statement, Why};
+use crate::chord::{Chord, Failure, Range};
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// A message about records; all of them are requests or answers of [`crate::chord`].
+///
+/// A new variant goes to the end: its place is its number on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Message {
+    /// Push: "learn this"; answered by [`Message::Merged`].
+    Merge {
+        /// Why the receiver is to have it: as a copy for the sender, or because it is the root now.
+        migrates: Option<Why>,
+        /// What it should learn.
+        statements: Vec<(RecordKey, Statement)>,
+    },
+    /// Answers [`Message::Merge`]: the statements are merged.
+    Merged,
+    /// Takeover: "I am the root of this range now; what do you have?"; answered by [`Message::Fetched`].
+    Fetch {
+        /// The range that the sender takes over.
+        range: Range,
+        /// What the sender has from the receiver already: up to this revision of the receiver's.
+        after: u64,
+        /// Whether the sender takes the receiver for its successor.
+        to_successor: bool,
+    },
+    /// Answers [`Message::Fetch`].
+    Fetched {
+        /// Whether the receiver of the question agrees that the asker is its predecessor.
+        accepted: bool,
+        /// What it has.
+        statements: Vec<(RecordKey, Statement)>,
+        /// Where to go on, if that is not all.
+        next: Option<u64>,
+    },
+    /// Repair: "I have this and have not heard of it for a while", to the root of its key; answered by
+    /// [`Message::Offered`].
+    Offer {
+        /// Which record.
+        key: RecordKey,
+        /// What the sender has of it, summed up.
+        digest: u64,
+    },
+    /// Answers [`Message::Offer`].
+    Offered {
+        /// Whether the root lacks something that the digest shows, and should be told.
+        wanted: bool,
+        /// Whether the sender is one of those that should keep it.
+        keep: bool,
+    },
+}
+
+impl Records {
+    /// Answers a request about records; nothing if `message` is none.
+    pub fn on_request<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        from: NodeHandle,
+        message: Message,
+    ) -> Option<Message> {
+        match message {
+            Message::Merge { migrates, statements } => Some(self.on_merge(now, from, migrates, statements)),
+            Message::Fetch { range, after, to_successor } => {
+                Some(self.on_fetch(now, chord, from, range, after, to_successor))
+            }
+            Message::Offer { key, digest } => Some(self.on_offer(from, &key, digest)),
+            Message::Merged | Message::Fetched { .. } | Message::Offered { .. } => None,
+        }
+    }
+
+    /// Takes the answer to an own request.
+    pub fn on_reply<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        id: u64,
+        from: NodeHandle,
+        message: Message,
+    ) {
+        match message {
+            Message::Merged => {
+                let _known = self.on_merged(id) || self.on_offer_merged(chord, id);
+            }
+            Message::Fetched { accepted, statements, next } => {
+                self.on_fetched(now, chord, id, from, accepted, statements, next);
+            }
+            Message::Offered { wanted, keep } => {
+                self.on_offered(now, chord, id, from, (wanted, keep));
+            }
+            // A confused peer: these are no answers.
+            Message::Merge { .. } | Message::Fetch { .. } | Message::Offer { .. } => {}
+        }
+    }
+
+    /// An own request has not been answered; returns whether it was about records.
+    pub fn on_failed<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        id: u64,
+        why: Failure,
+    ) -> bool {
+        self.push_failed(id, why) || self.fetch_failed(now, chord, id) || self.offer_failed(id)
+    }
+}

@@ -1,0 +1,196 @@
+//! Push: a node tells others what they should keep.
+//!
+//! root -> each copy, and root so far -> new root: Merge { statements }
+//! it -> root: Merged
+//!
+//! To each receiver one message is under way at a time, with all that has changed since the last:
+//! so writes that come close together go out together, and what is acknowledged is one number.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{ACKNOWLEDGED, COPIES, Message, Migrated, RecordKey, Records, Statement, Why};
+use crate::chord::{Chord, Failure, Range};
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pushes {
+    copies: BTreeMap<NodeHandle, Push>,
+    migrations: BTreeMap<NodeHandle, Migration>,
+}
+
+/// How far a receiver has been told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Push {
+    acknowledged: u64,
+    /// The request under way, and the revision that it reaches.
+    under_way: Option<(u64, u64)>,
+}
+
+/// What the new root of a range has been told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Migration {
+    range: Range,
+    push: Push,
+    keys: BTreeSet<RecordKey>,
+}
+
+impl Records {
+    /// Tells the next nodes what they do not know yet of this root's records, and new roots of theirs.
+    pub fn push<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        let targets = &chord.successors()[..chord.successors().len().min(COPIES - 1)];
+        self.pushes.copies.retain(|node, _| targets.contains(node));
+        for &target in targets {
+            self.pushes.copies.entry(target).or_default();
+        }
+        for (node, push) in self.idle_copies() {
+            let mine = |id| chord.is_root(id) != Some(false);
+            let (statements, reached) = self.statements_after(now, push.acknowledged, mine);
+            let under_way = tell(now, chord, node, None, statements);
+            self.pushes.copies.insert(node, push.after_telling(under_way, reached));
+        }
+        for (node, mut migration) in self.idle_migrations() {
+            let range = migration.range;
+            let (statements, reached) =
+                self.statements_after(now, migration.push.acknowledged, |id| range.contains(id));
+            if statements.is_empty() {
+                self.pushes.migrations.remove(&node);
+                continue;
+            }
+            migration.keys.extend(statements.iter().map(|(key, _)| key.clone()));
+            let under_way = tell(now, chord, node, Some(Why::NewPredecessor), statements);
+            migration.push = migration.push.after_telling(under_way, reached);
+            self.pushes.migrations.insert(node, migration);
+        }
+    }
+
+    fn idle_copies(&self) -> Vec<(NodeHandle, Push)> {
+        let idle = |push: &Push| push.under_way.is_none() && push.acknowledged < self.revision;
+        self.pushes
+            .copies
+            .iter()
+            .filter(|(_, push)| idle(push))
+            .map(|(&node, push)| (node, push.clone()))
+            .collect()
+    }
+
+    fn idle_migrations(&self) -> Vec<(NodeHandle, Migration)> {
+        let idle = |migration: &Migration| migration.push.under_way.is_none();
+        self.pushes
+            .migrations
+            .iter()
+            .filter(|(_, migration)| idle(migration))
+            .map(|(&node, migration)| (node, migration.clone()))
+            .collect()
+    }
+
+    /// Begins to tell the new root of `range` what this node has.
+    pub(super) fn migrate(&mut self, range: Range, to: NodeHandle) {
+        let migration = Migration { range, push: Push::default(), keys: BTreeSet::new() };
+        self.pushes.migrations.insert(to, migration);
+    }
+
+    /// Learns what a root, or a root so far, tells.
+    pub(super) fn on_merge(
+        &mut self,
+        now: Time,
+        from: NodeHandle,
+        migrates: Option<Why>,
+        statements: Vec<(RecordKey, Statement)>,
+    ) -> Message {
+        let mut keys = BTreeSet::new();
+        for (key, statement) in statements {
+            self.merge(now, &key, statement);
+            keys.insert(key);
+        }
+        if let Some(why) = migrates {
+            self.tell_migrated(keys, true, from, why);
+        }
+        Message::Merged
+    }
+
+    pub(super) fn on_merged(&mut self, id: u64) -> bool {
+        let Some((node, push)) = self.pushes.find(id) else { return false };
+        if let Some((_, reached)) = push.under_way.take() {
+            push.acknowledged = reached;
+        }
+        if let Some(migration) = self.pushes.migrations.get_mut(&node)
+            && migration.push.under_way.is_none()
+        {
+            let keys = std::mem::take(&mut migration.keys);
+            self.tell_migrated(keys, false, node, Why::NewPredecessor);
+        }
+        true
+    }
+
+    pub(super) fn push_failed(&mut self, id: u64, why: Failure) -> bool {
+        let Some((node, push)) = self.pushes.find(id) else { return false };
+        push.under_way = None;
+        if why == Failure::Unreachable {
+            // A dead copy is replaced by the next node, and the range of a dead root comes back.
+            self.pushes.copies.remove(&node);
+            self.pushes.migrations.remove(&node);
+        }
+        true
+    }
+
+    pub(super) fn tell_migrated(
+        &mut self,
+        keys: BTreeSet<RecordKey>,
+        incoming: bool,
+        peer: NodeHandle,
+        why: Why,
+    ) {
+        self.told.extend(keys.into_iter().map(|key| Migrated { key, incoming, peer, why }));
+    }
+
+    /// Whether enough copies have what was merged up to `revision`: 3 nodes, or all where there are fewer.
+    pub fn is_acknowledged(&self, revision: u64) -> bool {
+        let needed = (ACKNOWLEDGED - 1).min(self.pushes.copies.len());
+        needed <= self.pushes.copies.values().filter(|push| revision <= push.acknowledged).count()
+    }
+
+    /// Whether `node` has all that this root keeps.
+    pub fn is_handed_over_to(&self, node: NodeHandle) -> bool {
+        self.pushes.copies.get(&node).is_some_and(|push| push.acknowledged == self.revision)
+    }
+
+    /// Whether `node` is one of those that keep copies for this root.
+    pub(super) fn is_copy(&self, node: NodeHandle) -> bool {
+        self.pushes.copies.contains_key(&node)
+    }
+}
+
+impl Pushes {
+    fn find(&mut self, id: u64) -> Option<(NodeHandle, &mut Push)> {
+        let migrations = self.migrations.iter_mut().map(|(&node, migration)| (node, &mut migration.push));
+        self.copies
+            .iter_mut()
+            .map(|(&node, push)| (node, push))
+            .chain(migrations)
+            .find(|(_, push)| push.under_way.is_some_and(|(number, _)| number == id))
+    }
+}
+
+impl Push {
+    fn after_telling(self, under_way: Option<u64>, reached: u64) -> Push {
+        match under_way {
+            Some(number) => Push { under_way: Some((number, reached)), ..self },
+            // Nothing of what changed concerns the receiver.
+            None => Push { acknowledged: reached, under_way: None },
+        }
+    }
+}
+
+fn tell<P: Clone + From<Message>>(
+    now: Time,
+    chord: &mut Chord<P>,
+    node: NodeHandle,
+    migrates: Option<Why>,
+    statements: Vec<(RecordKey, Statement)>,
+) -> Option<u64> {
+    if statements.is_empty() {
+        return None;
+    }
+    Some(chord.request_to(now, node, Message::Merge { migrates, statements }.into()))
+}

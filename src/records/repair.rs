@@ -1,0 +1,152 @@
+//! Repair: a copy that has not heard of a record for a while asks its root.
+//!
+//! copy -> … -> root of the key: Offer { key, digest }
+//! root -> copy: Offered { wanted, keep }
+//! copy -> root, if wanted: Merge
+//!
+//! So what a root missed reaches it in the end, and a node that should no longer keep a copy drops
+//! it, once the root has everything that it knows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::{Message, Record, RecordKey, Records, Statement};
+use crate::chord::Chord;
+use crate::id::{Id, NodeHandle};
+use crate::time::Time;
+
+/// How often a copy asks after its records.
+const REPAIR_EVERY: Duration = Duration::from_secs(30);
+
+/// How many records are asked after at a time; the others come in the next rounds.
+const OFFERS_MAX: usize = 64;
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Repair {
+    next: Option<Time>,
+    /// The record that was asked after last: the next round goes on from there.
+    last: Option<RecordKey>,
+    under_way: BTreeMap<u64, Step>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Offered(RecordKey),
+    /// The root is being told; afterwards the record is dropped, unless it should be kept.
+    Told {
+        key: RecordKey,
+        keep: bool,
+    },
+}
+
+impl Records {
+    /// Does what is due.
+    pub fn on_wakeup<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        self.retry_takeovers(now, chord);
+        match self.repair.next {
+            Some(next) if now < next => {}
+            Some(_) => {
+                self.repair.next = Some(now + REPAIR_EVERY);
+                self.prune(now);
+                self.offer(now, chord);
+            }
+            None => self.repair.next = Some(now + REPAIR_EVERY),
+        }
+    }
+
+    /// When [`Records::on_wakeup`] is due.
+    pub fn next_wakeup(&self) -> Option<Time> {
+        self.takeovers_wakeup().into_iter().chain(self.repair.next).min()
+    }
+
+    fn offer<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        let last = self.repair.last.take();
+        let after = |key: &RecordKey| last.as_ref().is_none_or(|last| last < key);
+        let due: Vec<(RecordKey, Id)> = self
+            .held
+            .iter()
+            .filter(|(key, held)| after(key) && chord.is_root(held.id) == Some(false))
+            .take(OFFERS_MAX)
+            .map(|(key, held)| (key.clone(), held.id))
+            .collect();
+        if due.len() == OFFERS_MAX {
+            self.repair.last = due.last().map(|(key, _)| key.clone());
+        }
+        for (key, id) in due {
+            let digest = self.digest(&key);
+            let number = chord.request(now, id, Message::Offer { key: key.clone(), digest }.into());
+            self.repair.under_way.insert(number, Step::Offered(key));
+        }
+    }
+
+    pub(super) fn on_offer(&self, from: NodeHandle, key: &RecordKey, digest: u64) -> Message {
+        Message::Offered { wanted: self.digest(key) != digest, keep: self.is_copy(from) }
+    }
+
+    pub(super) fn on_offered<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        id: u64,
+        from: NodeHandle,
+        (wanted, keep): (bool, bool),
+    ) -> bool {
+        let Some(Step::Offered(key)) = self.repair.under_way.remove(&id) else { return false };
+        if from == chord.me() {
+            return true;
+        }
+        let statements = self.statements_of(now, &key);
+        if wanted && !statements.is_empty() {
+            let message = Message::Merge { migrates: None, statements };
+            let number = chord.request_to(now, from, message.into());
+            self.repair.under_way.insert(number, Step::Told { key, keep });
+        } else if !keep {
+            self.drop_copy(chord, &key);
+        }
+        true
+    }
+
+    pub(super) fn on_offer_merged<P: Clone + From<Message>>(&mut self, chord: &Chord<P>, id: u64) -> bool {
+        match self.repair.under_way.remove(&id) {
+            Some(Step::Told { key, keep: false }) => self.drop_copy(chord, &key),
+            Some(_) => {}
+            None => return false,
+        }
+        true
+    }
+
+    /// The next round asks again.
+    pub(super) fn offer_failed(&mut self, id: u64) -> bool {
+        self.repair.under_way.remove(&id).is_some()
+    }
+
+    fn drop_copy<P: Clone>(&mut self, chord: &Chord<P>, key: &RecordKey) {
+        // It may have become the root meanwhile.
+        if chord.is_root(key.id()) == Some(false) {
+            self.drop_record(key);
+        }
+    }
+
+    fn statements_of(&self, now: Time, key: &RecordKey) -> Vec<(RecordKey, Statement)> {
+        let Some(held) = self.held.get(key) else { return Vec::new() };
+        self.journal
+            .values()
+            .filter(|(other, _)| other == key)
+            .filter_map(|(key, subject)| Some((key.clone(), held.record.statement(now, subject)?)))
+            .collect()
+    }
+
+    /// A record summed up: two copies that know the same have the same digest.
+    fn digest(&self, key: &RecordKey) -> u64 {
+        let mut facts = String::new();
+        let known = match self.held.get(key).map(|held| &held.record) {
+            Some(Record::Channel(channel)) => channel.write_facts(&mut facts),
+            Some(Record::Name(claims)) => claims.write_facts(&mut facts),
+            None => write!(facts, "nothing"),
+        };
+        known.expect("writing to a text cannot fail");
+        let hash = Id::hash(facts);
+        u64::from_be_bytes(std::array::from_fn(|i| hash.as_bytes()[i]))
+    }
+}
