@@ -14,6 +14,12 @@ pub(super) fn node(number: u16) -> NodeHandle {
     NodeHandle::new(SocketAddr::from(([10, 0, 0, 1], number)))
 }
 
+/// The address number `number`, where there are more than ports.
+pub(super) fn address(number: u32) -> NodeHandle {
+    let [a, b, c, d] = number.to_be_bytes();
+    NodeHandle::new(SocketAddr::from(([10 + a, b, c, d], 7000)))
+}
+
 /// Sends numbers, and writes down whatever happens to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Clerk {

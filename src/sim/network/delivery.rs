@@ -9,8 +9,6 @@
 //! host is back, peer did not know  what the peer sends first breaks the old connection, and is lost
 //! ```
 
-use std::time::Duration;
-
 use rand::RngExt;
 
 use super::faults::Cut;
@@ -20,34 +18,6 @@ use crate::machine::Input;
 use crate::sim::links::Order;
 use crate::sim::{Simulated, What, carried};
 use crate::time::Time;
-
-/// How many links a host may have before those that are idle are forgotten.
-pub(super) const LINKS_AT_FIRST: usize = 64;
-
-/// What a host knows of its connection to one peer.
-pub(super) struct Link<G> {
-    /// When the last message that was sent this way arrives.
-    last_arrival: Time,
-    /// When a message was last sent, either way.
-    used: Time,
-    /// The incarnation of the peer that the connection was made with, while there is one.
-    connection: Option<u32>,
-    /// Whether `Unreachable` is on its way.
-    breaking: bool,
-    /// What comes back with it.
-    #[expect(clippy::box_collection, reason = "there are many links, and few have anything to give back")]
-    returning: Option<Box<Vec<G>>>,
-}
-
-impl<G> Link<G> {
-    fn new(now: Time) -> Link<G> {
-        Link { last_arrival: now, used: now, connection: None, breaking: false, returning: None }
-    }
-
-    fn is_idle(&self, now: Time, idle: Duration) -> bool {
-        !self.breaking && self.last_arrival < now && self.used + idle < now
-    }
-}
 
 impl<M: Simulated> Network<M> {
     /// Sends `message` on its way.
@@ -69,7 +39,8 @@ impl<M: Simulated> Network<M> {
             None if silent => return self.lose(from, to, message),
             None => return self.bounce(from, to, message),
         }
-        if self.connect(from, to).is_some_and(|connection| connection != incarnation) {
+        let sender = self.hosts[from as usize].incarnation;
+        if self.connections.open((from, sender), (to, incarnation), self.now, self.links.idle) {
             // The peer knows nothing of this connection.
             self.break_soon(from, to);
             return self.lose(from, to, message);
@@ -133,10 +104,8 @@ impl<M: Simulated> Network<M> {
 
     /// Nobody runs at `to`: a connection to it is refused, unless one was open until now.
     fn bounce(&mut self, from: Host, to: Host, message: M::Message) {
-        let (now, idle) = (self.now, self.links.idle);
-        let link = self.link(from, to);
-        let was_open = link.connection.is_some() && !link.is_idle(now, idle) && link.returning.is_none();
-        if was_open {
+        let refused = self.breaking.get(&(from, to)).is_some_and(|undelivered| !undelivered.is_empty());
+        if !refused && self.connections.peer(from, to, self.now, self.links.idle).is_some() {
             self.break_soon(from, to);
             return self.lose(from, to, message);
         }
@@ -146,17 +115,16 @@ impl<M: Simulated> Network<M> {
     /// Lets `message` come back with the next `Unreachable`.
     fn give_back(&mut self, from: Host, to: Host, message: M::Message) {
         self.counters.returned += 1;
-        self.link(from, to).returning.get_or_insert_default().push(message);
         self.break_soon(from, to);
+        self.breaking.entry((from, to)).or_default().push(message);
     }
 
     /// Lets `node` learn after one latency that `peer` cannot be reached, unless it is about to.
     pub(super) fn break_soon(&mut self, node: Host, peer: Host) {
-        let link = self.link(node, peer);
-        if link.breaking {
+        if self.breaking.contains_key(&(node, peer)) {
             return;
         }
-        link.breaking = true;
+        self.breaking.insert((node, peer), Vec::new());
         let at = self.arrival(peer, node);
         let incarnation = self.hosts[node as usize].incarnation;
         self.queue.push(at, Event::Unreachable { node, incarnation, peer });
@@ -164,73 +132,24 @@ impl<M: Simulated> Network<M> {
 
     /// `node` learns that it cannot reach `peer`.
     pub(super) fn break_link(&mut self, node: Host, incarnation: u32, peer: Host) -> Option<Host> {
-        let there = &self.hosts[peer as usize];
-        let (handle, current) = (there.handle, there.machine.is_some().then_some(there.incarnation));
-        let state = &mut self.hosts[node as usize];
-        if state.incarnation != incarnation {
+        if self.hosts[node as usize].incarnation != incarnation {
             return None;
         }
-        let link = state.links.get_mut(&peer)?;
-        link.breaking = false;
+        let undelivered = self.breaking.remove(&(node, peer))?;
         // A new connection may have been made meanwhile.
-        link.connection = link.connection.filter(|connection| Some(*connection) == current);
-        let undelivered = link.returning.take().map_or_else(Vec::new, |returning| *returning);
-        self.give(node, Input::Unreachable { peer: handle, undelivered })
-    }
-
-    /// Opens a connection unless one is open, in both directions, and notes that it is used.
-    /// Returns with which incarnation of `to` it was made, if that may be another than now.
-    fn connect(&mut self, from: Host, to: Host) -> Option<u32> {
-        let (now, idle) = (self.now, self.links.idle);
-        let incarnations = (self.hosts[from as usize].incarnation, self.hosts[to as usize].incarnation);
-        let link = self.link(from, to);
-        if link.is_idle(now, idle) {
-            link.connection = None;
-        }
-        link.used = now;
-        if let Some(connection) = link.connection
-            && connection != incarnations.1
-        {
-            return Some(connection);
-        }
-        link.connection = Some(incarnations.1);
-        let back = self.link(to, from);
-        back.used = now;
-        back.connection = Some(incarnations.0);
-        None
-    }
-
-    /// Those who have a connection to `host`, and forgets what it knew of them.
-    pub(super) fn disconnect(&mut self, host: Host) -> Vec<Host> {
-        let (now, idle) = (self.now, self.links.idle);
-        let links = &mut self.hosts[host as usize].links;
-        let connected = |link: &Link<M::Message>| link.connection.is_some() && !link.is_idle(now, idle);
-        let peers = links.iter().filter(|(_, link)| connected(link)).map(|(peer, _)| *peer).collect();
-        for link in links.values_mut() {
-            // What was sent stays sent, so the order of arrival is kept.
-            *link = Link { last_arrival: link.last_arrival, ..Link::new(now) };
-        }
-        peers
+        let there = &self.hosts[peer as usize];
+        let current = there.machine.is_some().then_some(there.incarnation);
+        self.connections.close(node, peer, current);
+        let peer = there.handle;
+        self.give(node, Input::Unreachable { peer, undelivered })
     }
 
     /// When what is sent now from one host to another arrives there.
     fn arrival(&mut self, from: Host, to: Host) -> Time {
         let at = self.now + self.links.latency(self.trace.seed(), from, to, &mut self.rng);
-        if self.links.order == Order::Any {
-            return at;
+        match self.links.order {
+            Order::Fifo => self.connections.in_order(from, to, at, self.now, self.links.idle),
+            Order::Any => at,
         }
-        let link = self.link(from, to);
-        link.last_arrival = link.last_arrival.max(at);
-        link.last_arrival
-    }
-
-    fn link(&mut self, from: Host, to: Host) -> &mut Link<M::Message> {
-        let (now, idle) = (self.now, self.links.idle);
-        let state = &mut self.hosts[from as usize];
-        if state.links_max < state.links.len() {
-            state.links.retain(|_, link| !link.is_idle(now, idle));
-            state.links_max = 2 * state.links.len().max(LINKS_AT_FIRST);
-        }
-        state.links.entry(to).or_insert_with(|| Link::new(now))
     }
 }

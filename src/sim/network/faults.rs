@@ -45,11 +45,17 @@ impl<M: Simulated> Network<M> {
         let node = state.handle;
         self.trace.add(self.now, || What::Fate { node, verb });
         state.machine = None;
+        let incarnation = state.incarnation;
         state.incarnation += 1;
         state.silent = silent;
         state.frozen_until = None;
         state.backlog.clear();
-        for peer in self.disconnect(host) {
+        let told: Vec<_> =
+            self.breaking.range((host, 0)..=(host, Host::MAX)).map(|(pair, _)| *pair).collect();
+        for pair in told {
+            self.breaking.remove(&pair);
+        }
+        for peer in self.connections.end(host, incarnation, self.now, self.links.idle) {
             if !silent && self.cut_between(host, peer).is_none() {
                 self.break_soon(peer, host);
             }

@@ -4,8 +4,11 @@
 //! each time for the same seed. A step costs the logarithm of the queue's length,
 //! however many nodes there are.
 
+mod connections;
 mod delivery;
 mod faults;
+#[cfg(test)]
+mod speed;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +25,7 @@ use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Output};
 use crate::time::Time;
 
-use delivery::Link;
+use connections::Connections;
 pub use faults::Cut;
 
 /// How many happenings the story of a failure tells.
@@ -107,6 +110,9 @@ pub struct Network<M: Simulated> {
     hosts: Vec<HostState<M>>,
     /// Only for looking up: its order differs from run to run.
     by_id: HashMap<Id, Host, BuildHasherDefault<FirstBytes>>,
+    connections: Connections,
+    /// Who will learn of whom that it cannot be reached, and what comes back with that.
+    breaking: BTreeMap<(Host, Host), Vec<M::Message>>,
     observers: Vec<Box<dyn Observer<M>>>,
     kind: Option<fn(&M::Message) -> &'static str>,
     division: Option<faults::Division>,
@@ -132,8 +138,6 @@ struct HostState<M: Simulated> {
     wakeups: Vec<Time>,
     /// When it woke up last, and how often at that moment.
     woken: (Time, u32),
-    links: BTreeMap<Host, Link<M::Message>>,
-    links_max: usize,
 }
 
 enum Event<M: Simulated> {
@@ -176,6 +180,8 @@ impl<M: Simulated> Network<M> {
             queue: Queue::new(),
             hosts: Vec::new(),
             by_id: HashMap::default(),
+            connections: Connections::new(),
+            breaking: BTreeMap::new(),
             observers: Vec::new(),
             kind: None,
             division: None,
@@ -450,8 +456,6 @@ impl<M: Simulated> Network<M> {
             backlog: VecDeque::new(),
             wakeups: Vec::new(),
             woken: (START, 0),
-            links: BTreeMap::new(),
-            links_max: delivery::LINKS_AT_FIRST,
         });
         self.by_id.insert(node.id(), host);
         host
