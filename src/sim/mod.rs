@@ -23,10 +23,14 @@ pub mod ring;
 #[cfg(test)]
 mod toys;
 pub mod trace;
+pub mod walk;
+pub mod world;
 
 pub use links::{Latency, Links, Order};
 pub use network::{Counters, Cut, InFlight, Network, Observer};
 pub use trace::{Happening, Trace, What};
+pub use walk::Walk;
+pub use world::{Flight, Violation, World};
 
 /// The generator that every random choice of a simulation comes from.
 pub type SimRng = rand_pcg::Pcg64;

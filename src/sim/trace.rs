@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::id::NodeHandle;
+use crate::machine::Input;
 use crate::time::Time;
 
 use super::START;
@@ -68,6 +69,20 @@ pub enum What<G> {
     },
     /// Anything else.
     Note(String),
+}
+
+impl<G: Clone> What<G> {
+    /// `node` is given `input`.
+    pub(super) fn of<C: fmt::Debug>(node: NodeHandle, input: &Input<C, G>) -> What<G> {
+        match input {
+            Input::Command(command) => What::Command { node, command: format!("{command:?}") },
+            Input::Message { from, message } => What::Message { node, from: *from, message: message.clone() },
+            Input::Unreachable { peer, undelivered } => {
+                What::Unreachable { node, peer: *peer, undelivered: undelivered.clone() }
+            }
+            Input::Wakeup => What::Wakeup { node },
+        }
+    }
 }
 
 impl<G: fmt::Debug> fmt::Display for Happening<G> {

@@ -356,14 +356,7 @@ impl<M: Simulated> Network<M> {
         let Some(machine) = &mut state.machine else { return };
         let node = state.handle;
         self.counters.inputs += 1;
-        self.trace.add(self.now, || match &input {
-            Input::Command(command) => What::Command { node, command: format!("{command:?}") },
-            Input::Message { from, message } => What::Message { node, from: *from, message: message.clone() },
-            Input::Unreachable { peer, undelivered } => {
-                What::Unreachable { node, peer: *peer, undelivered: undelivered.clone() }
-            }
-            Input::Wakeup => What::Wakeup { node },
-        });
+        self.trace.add(self.now, || What::of(node, &input));
         self.fingerprint = mixed(self.fingerprint ^ mixed(self.now.as_micros()) ^ u64::from(host));
 
         let mut outputs = std::mem::take(&mut self.outputs);

@@ -3,7 +3,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::*;
-use crate::sim::toys::{Clerk, Entry, Order, Parcel, node};
+use crate::sim::toys::{Clerk, Entry, Errand, Parcel, node};
 use crate::sim::{Latency, links};
 
 const MS: Duration = Duration::from_millis(1);
@@ -22,7 +22,7 @@ fn clerks(seed: u64, links: Links, count: u16) -> Network<Clerk> {
 }
 
 fn send(network: &mut Network<Clerk>, from: u16, to: u16, numbers: std::ops::Range<u64>) {
-    network.command(node(from), Order::Send(node(to), numbers));
+    network.command(node(from), Errand::Send(node(to), numbers));
 }
 
 fn entries(network: &Network<Clerk>, number: u16) -> Vec<Entry> {
@@ -197,7 +197,7 @@ fn a_host_that_vanishes_says_nothing_until_it_is_back() {
 fn a_node_that_stops_is_heard_to_the_end() {
     let mut network = clerks(0, Links::good(), 2);
     send(&mut network, 1, 2, 0..1);
-    network.command(node(1), Order::GoHome);
+    network.command(node(1), Errand::GoHome);
     network.run_for(10 * MS);
     assert!(network.get(node(1)).is_none());
     assert_eq!(entries(&network, 2), [Entry::Got(node(1), Parcel(0)), Entry::Unreachable(node(1), vec![])]);
