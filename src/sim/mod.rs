@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::time::Time;
 use crate::wire;
 
+pub mod explore;
 mod links;
 pub mod network;
 mod queue;
@@ -26,6 +27,7 @@ pub mod trace;
 pub mod walk;
 pub mod world;
 
+pub use explore::{Act, Explorable, Report, Scenario};
 pub use links::{Latency, Links, Order};
 pub use network::{Counters, Cut, InFlight, Network, Observer};
 pub use trace::{Happening, Trace, What};
