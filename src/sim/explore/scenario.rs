@@ -140,7 +140,7 @@ impl<'a, M: Explorable, H: Clone + Ord> Scenario<'a, M, H> {
 
     /// Messages of which `at_once(from, to, message)` holds arrive before anything else happens.
     ///
-    /// This leaves orders out, so it is for messages that are not the subject of the
+    /// They are neither lost nor doubled. This leaves orders out, so it is for messages that are not the subject of the
     /// scenario, and the claim must say so.
     pub fn at_once(mut self, at_once: impl Fn(NodeHandle, NodeHandle, &M::Message) -> bool + 'a) -> Self {
         self.at_once = Some(Box::new(at_once));

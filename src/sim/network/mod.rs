@@ -129,6 +129,8 @@ struct HostState<M: Simulated> {
     machine: Option<M>,
     /// How many machines have ended here: connections and events belong to one of them.
     incarnation: u32,
+    /// By how much its clock is ahead of the network's.
+    ahead: Duration,
     /// Whether nothing answers here, not even with a refusal.
     silent: bool,
     frozen_until: Option<Time>,
@@ -165,6 +167,13 @@ impl Hasher for FirstBytes {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+impl<M: Simulated> HostState<M> {
+    /// When the machine wants to be woken, by the clock of the network.
+    fn next_wakeup(&self) -> Option<Time> {
+        self.machine.as_ref()?.next_wakeup().map(|at| at - self.ahead)
     }
 }
 
@@ -219,11 +228,19 @@ impl<M: Simulated> Network<M> {
 
     /// Starts a node, at an address where none is running.
     pub fn add(&mut self, machine: M) {
+        self.add_ahead(machine, Duration::ZERO);
+    }
+
+    /// Starts a node whose clock is ahead of the network's by so much.
+    ///
+    /// No two clocks agree: give each node an advance of its own to have some behind others.
+    pub fn add_ahead(&mut self, machine: M, ahead: Duration) {
         let host = self.host(machine.me());
         let state = &mut self.hosts[host as usize];
         assert!(state.machine.is_none(), "one node at a time runs at {:?}", state.handle);
         state.machine = Some(machine);
         state.silent = false;
+        state.ahead = ahead;
         let node = state.handle;
         self.trace.add(self.now, || What::Fate { node, verb: "starts" });
         self.schedule_wakeup(host);
@@ -296,6 +313,8 @@ impl<M: Simulated> Network<M> {
 
     /// Lets things happen until `condition` holds, which is asked before the first event and
     /// after each; returns whether it came to hold by `deadline`.
+    ///
+    /// For a condition that looks at every node, see [`Network::poll_until`].
     pub fn run_until_condition(
         &mut self,
         deadline: Time,
@@ -309,6 +328,26 @@ impl<M: Simulated> Network<M> {
                 self.now = self.now.max(deadline);
                 return false;
             }
+        }
+    }
+
+    /// Lets things happen until `condition` holds, which is asked first now and then each time
+    /// that `every` has passed; returns whether it came to hold by `deadline`.
+    pub fn poll_until(
+        &mut self,
+        deadline: Time,
+        every: Duration,
+        mut condition: impl FnMut(&Network<M>) -> bool,
+    ) -> bool {
+        assert!(Duration::ZERO < every, "time passes between two questions");
+        loop {
+            if condition(self) {
+                return true;
+            }
+            if deadline <= self.now {
+                return false;
+            }
+            self.run_until(deadline.min(self.now + every));
         }
     }
 
@@ -360,7 +399,7 @@ impl<M: Simulated> Network<M> {
         self.fingerprint = mixed(self.fingerprint ^ mixed(self.now.as_micros()) ^ u64::from(host));
 
         let mut outputs = std::mem::take(&mut self.outputs);
-        machine.handle(self.now, input, &mut outputs);
+        machine.handle(self.now + state.ahead, input, &mut outputs);
         let mut stops = false;
         for output in outputs.drain(..) {
             match output {
@@ -380,7 +419,8 @@ impl<M: Simulated> Network<M> {
         let at = state.wakeups.pop();
         assert_eq!(at, Some(self.now), "the last of a host's wake-ups is the first in the queue");
         let busy = state.frozen_until.is_some() || !state.backlog.is_empty();
-        let due = state.machine.as_ref()?.next_wakeup().is_some_and(|at| at <= self.now);
+        state.machine.as_ref()?;
+        let due = state.next_wakeup().is_some_and(|at| at <= self.now);
         if busy || !due {
             self.schedule_wakeup(host);
             return None;
@@ -406,7 +446,7 @@ impl<M: Simulated> Network<M> {
         if state.frozen_until.is_some() || !state.backlog.is_empty() {
             return;
         }
-        let Some(at) = state.machine.as_ref().and_then(M::next_wakeup) else { return };
+        let Some(at) = state.next_wakeup() else { return };
         let at = at.max(self.now);
         if state.wakeups.last().is_none_or(|earliest| at < *earliest) {
             state.wakeups.push(at);
@@ -444,6 +484,7 @@ impl<M: Simulated> Network<M> {
             handle: node,
             machine: None,
             incarnation: 0,
+            ahead: Duration::ZERO,
             silent: false,
             frozen_until: None,
             backlog: VecDeque::new(),

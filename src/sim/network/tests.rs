@@ -302,3 +302,29 @@ fn the_story_tells_what_happened_last_and_how_to_see_it_again() {
     assert!(lines[2].contains("0.001000s ") && lines[2].contains(" gets Parcel(0) from "), "{story}");
     assert!(lines[3].starts_with("run it again: SEED=7 "), "{story}");
 }
+
+#[test]
+fn a_condition_can_be_asked_for_now_and_then() {
+    let mut network = clerks(0, Links::good(), 2);
+    send(&mut network, 1, 2, 5..7);
+    let mut asked = 0;
+    let reached = network.poll_until(at(10), 3 * MS, |network| {
+        asked += 1;
+        got(network, 2) == [5, 6]
+    });
+    assert!(reached);
+    assert_eq!((asked, network.now()), (2, at(3)));
+    assert!(!network.poll_until(at(10), 3 * MS, |_| false));
+    assert_eq!(network.now(), at(10));
+}
+
+#[test]
+fn a_clock_that_is_ahead_shows_a_later_time_and_runs_as_fast() {
+    let mut network = Network::new(0, Links::good());
+    network.add(Clerk::new(1));
+    network.add_ahead(Clerk::waking(2, 10 * MS, at(1005)), 1000 * MS);
+    send(&mut network, 1, 2, 0..1);
+    network.run_until(at(20));
+    let times: Vec<Time> = network.get(node(2)).unwrap().book.iter().map(|(time, _)| *time).collect();
+    assert_eq!(times, [at(1001), at(1005), at(1015)]);
+}
