@@ -14,6 +14,8 @@ pub enum Latency {
     /// Anything from the first to the second, all equally likely.
     Uniform(Duration, Duration),
     /// Exponentially distributed with this mean, at most 20 times the mean.
+    ///
+    /// The logarithm may differ in its last bit from one platform to another, and with it the run.
     Exponential(Duration),
 }
 

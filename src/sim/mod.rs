@@ -77,3 +77,31 @@ where
         Err(error) => panic!("a message can be read again: {error}, {message:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_tries_all_its_seeds_unless_one_is_named() {
+        let tried = Vec::from_iter(seeds(3));
+        match std::env::var("SEED") {
+            Ok(seed) => assert_eq!(tried, [seed.parse::<u64>().unwrap()]),
+            Err(_) => assert_eq!(tried, [0, 1, 2]),
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_not_read_as_it_was_written_is_noticed() {
+        /// Forgets what it held.
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        struct Leaky(u8, #[serde(skip)] u8);
+
+        let mut buffer = Vec::new();
+        assert_eq!(carried(&vec![1, 2, 3], &mut buffer), [1, 2, 3]);
+        assert_eq!(buffer, wire::encode(&vec![1, 2, 3]));
+        let panicked = std::panic::catch_unwind(|| carried(&Leaky(7, 7), &mut Vec::new())).unwrap_err();
+        let text = panicked.downcast_ref::<String>().unwrap();
+        assert_eq!(text, "a message is read as it was written: Leaky(7, 7) became Leaky(7, 0)");
+    }
+}

@@ -1,7 +1,7 @@
 //! A random walk through what can happen: a million steps of the strangest luck.
 //!
 //! ```text
-//! let mut walk = Walk::new().deliver(10, Order::Fifo).action(1, "crash", |world| ..);
+//! let mut walk = Walk::<Node>::new().deliver(10, Order::Fifo).action(1, "crash", |world| ..);
 //! let mut world = World::new(seed);
 //! walk.run(&mut world, 1_000_000, |world| oracle(world)).unwrap();
 //! ```

@@ -9,6 +9,9 @@
 //! Machines and messages are numbered when they are first seen, and a state is a short
 //! list of numbers. What a machine does with an input is computed once.
 //!
+//! A machine that panics is a violation like a claim that does not hold: the story tells
+//! what led to it. A panic in a check itself has no story; return the error instead.
+//!
 //! No partial-order reduction is made. Deliveries to different nodes commute, but a set
 //! of deliveries may be tried alone only if none of the others can ever lead to a new
 //! message to the same node, and that is not known of machines that are values of code.
