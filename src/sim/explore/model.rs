@@ -1,0 +1,387 @@
+//! The states of a scenario, and how one follows from another.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::scenario::{Act, Explorable, Scenario};
+use super::table::Table;
+use crate::id::NodeHandle;
+use crate::machine::{Input, Output};
+use crate::sim::{Flight, Order, What, World, carried};
+use crate::time::Time;
+
+/// A state, in numbers.
+///
+/// Two states are equal exactly when these are: what is under way is sorted, with
+/// [`Order::Fifo`] by pair only, so that the order within a pair remains.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    now: Time,
+    history: u32,
+    losses: u32,
+    duplicates: u32,
+    /// How many acts of each script have taken place.
+    acts: Box<[u16]>,
+    /// For each node, the number of its machine's state while it runs.
+    machines: Box<[Option<u32>]>,
+    in_flight: Vec<u32>,
+}
+
+/// One thing that can happen next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Choice {
+    /// What is under way arrives; the number is that of the flight.
+    Deliver(u32),
+    /// It arrives, and will arrive again.
+    Repeat(u32),
+    Lose(u32),
+    /// The next act of a script.
+    Act(usize),
+}
+
+/// What makes a machine take a step: with its state and the time, it determines the outcome.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    Flight(u32),
+    Act(usize, u16),
+}
+
+struct Outcome<M: Explorable> {
+    machine: Option<u32>,
+    sent: Vec<u32>,
+    told: Vec<M::Event>,
+}
+
+pub(super) struct Model<'s, 'a, M: Explorable, H: Clone + Ord> {
+    pub(super) scenario: &'s Scenario<'a, M, H>,
+    /// Every node that runs in the scenario, now or later; its place is its number.
+    nodes: Vec<NodeHandle>,
+    machines: Table<M>,
+    flights: Table<Flight<M::Message>>,
+    pairs: Table<(NodeHandle, NodeHandle)>,
+    /// The number of each flight's pair.
+    pair_of: Vec<u32>,
+    histories: Table<H>,
+    /// What came of each step that some machine took, by its state, the time and the cause.
+    outcomes: BTreeMap<(u32, Time, Cause), Rc<Outcome<M>>>,
+    buffer: Vec<u8>,
+}
+
+impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
+    pub(super) fn new(scenario: &'s Scenario<'a, M, H>) -> Self {
+        let started = scenario.scripts.iter().flatten().filter_map(|act| started(act).map(M::me));
+        let mut nodes: Vec<NodeHandle> = scenario.start.machines().map(M::me).chain(started).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        Model {
+            scenario,
+            nodes,
+            machines: Table::new(),
+            flights: Table::new(),
+            pairs: Table::new(),
+            pair_of: Vec::new(),
+            histories: Table::new(),
+            outcomes: BTreeMap::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(super) fn first_state(&mut self) -> State {
+        let start = &self.scenario.start;
+        let machines = self
+            .nodes
+            .iter()
+            .map(|node| start.get(*node).map(|machine| self.machines.number(machine.clone())));
+        let mut state = State {
+            now: start.now(),
+            history: self.histories.number(self.scenario.history.clone()),
+            losses: self.scenario.losses,
+            duplicates: self.scenario.duplicates,
+            acts: self.scenario.scripts.iter().map(|_| 0).collect(),
+            machines: machines.collect(),
+            in_flight: Vec::new(),
+        };
+        let in_flight: Vec<u32> =
+            start.in_flight().iter().map(|flight| self.flight(flight.clone())).collect();
+        self.launch(&mut state, &in_flight);
+        state
+    }
+
+    fn flight(&mut self, flight: Flight<M::Message>) -> u32 {
+        let pair = flight.pair();
+        let number = self.flights.number(flight);
+        if self.pair_of.len() <= number as usize {
+            self.pair_of.push(self.pairs.number(pair));
+        }
+        number
+    }
+
+    /// Adds flights to those under way, and keeps them sorted.
+    fn launch(&self, state: &mut State, flights: &[u32]) {
+        state.in_flight.extend_from_slice(flights);
+        match self.scenario.order {
+            Order::Any => state.in_flight.sort_unstable(),
+            Order::Fifo => state.in_flight.sort_by_key(|flight| self.pair_of[*flight as usize]),
+        }
+    }
+
+    /// All that can happen next, each thing once.
+    pub(super) fn choices(&self, state: &State, choices: &mut Vec<Choice>) {
+        let mut before = None;
+        for &flight in &state.in_flight {
+            let key = match self.scenario.order {
+                Order::Any => flight,
+                Order::Fifo => self.pair_of[flight as usize],
+            };
+            // Equal ones are neighbours; of a pair in order, only the first can arrive.
+            if before.replace(key) == Some(key) {
+                continue;
+            }
+            let Flight::Message { from, to, message } = self.flights.get(flight) else {
+                choices.push(Choice::Deliver(flight));
+                continue;
+            };
+            if self.scenario.at_once.as_ref().is_some_and(|at_once| at_once(*from, *to, message)) {
+                choices.clear();
+                choices.push(Choice::Deliver(flight));
+                return;
+            }
+            choices.push(Choice::Deliver(flight));
+            if 0 < state.losses {
+                choices.push(Choice::Lose(flight));
+            }
+            if 0 < state.duplicates {
+                choices.push(Choice::Repeat(flight));
+            }
+        }
+        for script in 0..state.acts.len() {
+            if self.next_act(state, script).is_some_and(|act| self.can_take_place(state, act)) {
+                choices.push(Choice::Act(script));
+            }
+        }
+    }
+
+    /// The act that some script still has to do.
+    pub(super) fn waiting(&self, state: &State) -> Option<&'s Act<M>> {
+        (0..state.acts.len()).find_map(|script| self.next_act(state, script))
+    }
+
+    /// What is remembered.
+    pub(super) fn history(&self, state: &State) -> &H {
+        self.histories.get(state.history)
+    }
+
+    fn next_act(&self, state: &State, script: usize) -> Option<&'s Act<M>> {
+        self.scenario.scripts[script].get(usize::from(state.acts[script]))
+    }
+
+    fn can_take_place(&self, state: &State, act: &Act<M>) -> bool {
+        match act {
+            Act::When(node, condition, act) => {
+                self.machine(state, *node).is_some_and(condition) && self.can_take_place(state, act)
+            }
+            Act::Start(machine) => self.machine(state, machine.me()).is_none(),
+            Act::Command(..) | Act::Crash(..) | Act::Wake(_) => true,
+        }
+    }
+
+    fn index(&self, node: NodeHandle) -> Option<usize> {
+        self.nodes.binary_search(&node).ok()
+    }
+
+    fn machine(&self, state: &State, node: NodeHandle) -> Option<&M> {
+        Some(self.machines.get(state.machines[self.index(node)?]?))
+    }
+
+    /// The state that follows.
+    ///
+    /// Fails when a machine panics.
+    pub(super) fn after(&mut self, state: &State, choice: Choice) -> Result<State, String> {
+        let mut next = state.clone();
+        match choice {
+            Choice::Deliver(flight) => {
+                take(&mut next.in_flight, flight);
+                self.deliver(&mut next, flight)?;
+            }
+            Choice::Repeat(flight) => {
+                next.duplicates -= 1;
+                self.deliver(&mut next, flight)?;
+            }
+            Choice::Lose(flight) => {
+                next.losses -= 1;
+                take(&mut next.in_flight, flight);
+            }
+            Choice::Act(script) => {
+                next.acts[script] += 1;
+                if let Some(act) = self.next_act(state, script) {
+                    self.act(&mut next, act, Cause::Act(script, state.acts[script]))?;
+                }
+            }
+        }
+        Ok(next)
+    }
+
+    fn deliver(&mut self, state: &mut State, flight: u32) -> Result<(), String> {
+        let (_, to) = self.flights.get(flight).pair();
+        if self.machine(state, to).is_some() {
+            let cause = Cause::Flight(flight);
+            return self.step(state, to, cause, |search| search.flights.get(flight).clone().into_input().1);
+        }
+        // The news that nobody runs there is at the sender when the message would have been there.
+        if let Some(back) = self.flights.get(flight).clone().bounced() {
+            let sender = back.pair().1;
+            if self.machine(state, sender).is_some() {
+                let back = self.flight(back);
+                return self.deliver(state, back);
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, state: &mut State, act: &'s Act<M>, cause: Cause) -> Result<(), String> {
+        match act {
+            Act::Command(node, command) => {
+                return self.step(state, *node, cause, |_| Input::Command(command.clone()));
+            }
+            Act::Start(machine) => {
+                if let Some(index) = self.index(machine.me()) {
+                    state.machines[index] = Some(self.machines.number(machine.clone()));
+                }
+            }
+            Act::Crash(node, peers) => {
+                self.end(state, *node);
+                let broken = peers.iter().map(|peer| Flight::Unreachable {
+                    node: *peer,
+                    peer: *node,
+                    undelivered: Vec::new(),
+                });
+                let broken: Vec<u32> = broken.map(|flight| self.flight(flight)).collect();
+                self.launch(state, &broken);
+            }
+            Act::Wake(node) => {
+                if let Some(at) = self.machine(state, *node).and_then(M::next_wakeup) {
+                    state.now = state.now.max(at);
+                    return self.step(state, *node, cause, |_| Input::Wakeup);
+                }
+            }
+            Act::When(_, _, act) => return self.act(state, act, cause),
+        }
+        Ok(())
+    }
+
+    /// Ends the machine at `node`, and with it the news that were under way to it.
+    fn end(&self, state: &mut State, node: NodeHandle) {
+        if let Some(index) = self.index(node) {
+            state.machines[index] = None;
+            let ends = |flight: &Flight<M::Message>| matches!(flight, Flight::Unreachable { node: to, .. } if *to == node);
+            state.in_flight.retain(|flight| !ends(self.flights.get(*flight)));
+        }
+    }
+
+    /// One step of the machine at `node`, if it runs; `input` belongs to `cause`.
+    fn step(
+        &mut self,
+        state: &mut State,
+        node: NodeHandle,
+        cause: Cause,
+        input: impl FnOnce(&Self) -> Input<M::Command, M::Message>,
+    ) -> Result<(), String> {
+        let Some(index) = self.index(node) else { return Ok(()) };
+        let Some(machine) = state.machines[index] else { return Ok(()) };
+        let key = (machine, state.now, cause);
+        let outcome = match self.outcomes.get(&key) {
+            Some(outcome) => Rc::clone(outcome),
+            None => {
+                let input = input(self);
+                let outcome = Rc::new(self.compute(machine, state.now, input)?);
+                self.outcomes.insert(key, Rc::clone(&outcome));
+                outcome
+            }
+        };
+        state.machines[index] = outcome.machine;
+        self.launch(state, &outcome.sent);
+        if outcome.machine.is_none() {
+            self.end(state, node);
+        }
+        if !outcome.told.is_empty() {
+            let mut history = self.histories.get(state.history).clone();
+            for event in &outcome.told {
+                (self.scenario.remember)(&mut history, node, event);
+            }
+            state.history = self.histories.number(history);
+        }
+        Ok(())
+    }
+
+    fn compute(
+        &mut self,
+        machine: u32,
+        now: Time,
+        input: Input<M::Command, M::Message>,
+    ) -> Result<Outcome<M>, String> {
+        let mut machine = self.machines.get(machine).clone();
+        let from = machine.me();
+        let mut outputs = Vec::new();
+        // The machine is a copy, which nobody looks at after a panic.
+        catch_unwind(AssertUnwindSafe(|| machine.handle(now, input, &mut outputs)))
+            .map_err(|_| "the machine panicked, as told above".to_owned())?;
+        let mut outcome = Outcome { machine: None, sent: Vec::new(), told: Vec::new() };
+        let mut stops = false;
+        for output in outputs {
+            match output {
+                Output::Send { to, message } => {
+                    let message = carried(&message, &mut self.buffer);
+                    outcome.sent.push(self.flight(Flight::Message { from, to, message }));
+                }
+                Output::Event(event) => outcome.told.push(event),
+                Output::Stop => stops = true,
+            }
+        }
+        outcome.machine = (!stops).then(|| self.machines.number(machine));
+        Ok(outcome)
+    }
+
+    /// The state as a world that can be looked at and gone on with.
+    pub(super) fn world(&self, state: &State) -> World<M> {
+        let machines = state.machines.iter().flatten().map(|machine| self.machines.get(*machine).clone());
+        let in_flight = state.in_flight.iter().map(|flight| self.flights.get(*flight).clone());
+        World::of(state.now, machines.collect(), in_flight.collect())
+    }
+
+    pub(super) fn describe(&self, state: &State, choice: Choice) -> String {
+        let input = |flight: u32| {
+            let flight = self.flights.get(flight).clone();
+            let (to, runs) = (flight.pair().1, self.machine(state, flight.pair().1).is_some());
+            let back = if runs { Some(flight) } else { flight.bounced() };
+            match back.map(Flight::into_input::<()>) {
+                Some((node, input)) => What::of(node, &input).to_string(),
+                None => format!("{to:?} is gone"),
+            }
+        };
+        match choice {
+            Choice::Deliver(flight) => input(flight),
+            Choice::Repeat(flight) => format!("{} (not for the last time)", input(flight)),
+            Choice::Lose(flight) => match self.flights.get(flight).clone() {
+                Flight::Message { from, to, message } => What::Lost { from, to, message }.to_string(),
+                Flight::Unreachable { .. } => String::new(),
+            },
+            Choice::Act(script) => self.next_act(state, script).map_or_else(String::new, Act::to_string),
+        }
+    }
+}
+
+/// The machine that `act` starts, if it does.
+fn started<M: Explorable>(act: &Act<M>) -> Option<&M> {
+    match act {
+        Act::Start(machine) => Some(machine),
+        Act::When(_, _, act) => started(act),
+        Act::Command(..) | Act::Crash(..) | Act::Wake(_) => None,
+    }
+}
+
+/// Takes one of the flights with this number out, the first.
+fn take(in_flight: &mut Vec<u32>, flight: u32) {
+    let place = in_flight.iter().position(|one| *one == flight).expect("what is chosen is under way");
+    in_flight.remove(place);
+}
