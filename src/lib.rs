@@ -6,6 +6,7 @@
 pub mod chat;
 pub mod id;
 pub mod machine;
+pub mod net;
 pub mod records;
 pub mod time;
 pub mod wire;
