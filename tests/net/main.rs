@@ -1,0 +1,6 @@
+//! The network layer over real sockets on the loopback interface.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod talk;
+mod toy;
