@@ -156,7 +156,7 @@ impl Greeter {
         let (greeting, rest) = match self.read(&mut stream, until).await {
             Ok(greeted) => greeted,
             Err(parting) => {
-                if matches!(parting, Parting::Version { .. } | Parting::Network { .. }) {
+                if parting.is_between_nodes() {
                     self.refuse(stream, Word::Welcome).await;
                 }
                 return Err(parting);

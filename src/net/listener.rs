@@ -62,8 +62,8 @@ async fn hear<T: Send>(
     let report = match stream.set_nodelay(true) {
         Ok(()) => match greeter.hear(stream).await {
             Ok(Some(greeted)) => Report::Called(greeted),
-            Ok(None) => return,
-            Err(why) => Report::Parted { address, why },
+            Err(why) if why.is_between_nodes() => Report::Parted { address, why },
+            Ok(None) | Err(_) => return,
         },
         Err(_) => return,
     };

@@ -70,7 +70,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
                 self.check_by(until);
             }
             Err(why) => {
-                if matches!(why, Parting::Version { .. } | Parting::Network { .. }) {
+                if why.is_between_nodes() {
                     self.heard.push_back(Heard::Parted { address: peer.addr(), why });
                 }
                 self.give_up(peer);

@@ -46,6 +46,13 @@ pub enum Parting {
     Full,
 }
 
+impl Parting {
+    /// Whether the other one is a node that means well, so that people should know why the two part.
+    pub(super) fn is_between_nodes(&self) -> bool {
+        matches!(self, Parting::Version { .. } | Parting::Network { .. })
+    }
+}
+
 impl fmt::Display for Parting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
