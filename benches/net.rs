@@ -216,11 +216,11 @@ fn driver_round_trips() -> Vec<Duration> {
         let mut times = Vec::with_capacity(ROUND_TRIPS);
         for _ in 0..ROUND_TRIPS {
             let started = Instant::now();
-            controls.commands.send(Command::Request(server)).await.ok().expect("the driver runs");
+            controls.commands.send(Command::Request(server)).await.expect("the driver runs");
             controls.news.recv().await.expect("the server echoes");
             times.push(started.elapsed());
         }
-        controls.commands.send(Command::Stop).await.ok().expect("the driver runs");
+        controls.commands.send(Command::Stop).await.expect("the driver runs");
         task.await.expect("the driver stops");
         abort.cancel();
         times
@@ -246,7 +246,9 @@ fn driver_fan_out() -> Duration {
                         }
                     }
                 }));
-                tasks.push(tokio::spawn(async { drop(driver.run().await) }));
+                tasks.push(tokio::spawn(async {
+                    driver.run().await;
+                }));
             }
             for task in tasks {
                 task.await.expect("a receiver");
@@ -264,13 +266,13 @@ fn driver_fan_out() -> Duration {
         }
         let started = Instant::now();
         for _ in 0..FRAMES_EACH {
-            controls.commands.send(Command::Deliver(peers.clone())).await.ok().expect("the driver runs");
+            controls.commands.send(Command::Deliver(peers.clone())).await.expect("the driver runs");
         }
         for _ in 0..PEERS {
             counted.recv().await.expect("a receiver gets all");
         }
         let time = started.elapsed();
-        controls.commands.send(Command::Stop).await.ok().expect("the driver runs");
+        controls.commands.send(Command::Stop).await.expect("the driver runs");
         task.await.expect("the driver stops");
         for abort in aborts {
             abort.cancel();

@@ -165,9 +165,7 @@ impl Greeter {
         let peer = NodeHandle::new(greeting.address);
         match greeting.word {
             Word::Talk if peer != self.me => {
-                // A caller that has given up meanwhile is not worth the loss of another connection.
-                let gone = matches!(stream.try_read(&mut [0]), Ok(0));
-                Ok((!gone).then_some(Greeted { peer, moment: greeting.moment, stream, rest }))
+                Ok(Some(Greeted { peer, moment: greeting.moment, stream, rest }))
             }
             Word::Talk | Word::Ask => {
                 self.refuse(stream, Word::Welcome).await;

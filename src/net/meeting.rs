@@ -13,9 +13,12 @@
 //! welcomed first: B has given Y up, or is about to) or a *new start* (B has crashed, or has
 //! found the connection broken before A did). The moments tell: B's Welcome on X said 9;
 //! a call of B's with a smaller moment is older, one with a greater moment is a new start.
+//! A call may be so late that the connection, too, has ended: for a while, the last moment of
+//! a peer is remembered.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::frames::Reader;
 use super::greeting::{Greeted, Word};
@@ -23,10 +26,19 @@ use super::outbox::Outbox;
 use super::parting::Parting;
 use super::peers::{Heard, Link, LinkName, Peer, Peers, Report, State, Writer};
 use crate::id::NodeHandle;
+use crate::time::Time;
 
 /// What is wanted of `connections_max`, several nodes may exceed it by, for a moment: each
 /// new connection has asked another one to close. Beyond this nothing new begins.
 const OVERFLOW_MAX: usize = 128;
+
+/// When a peer has last called this node, or welcomed it.
+pub(super) struct Met {
+    /// By the peer's clock.
+    moment: Time,
+    /// How long this matters, by ours.
+    until: Instant,
+}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
     /// Calls `peer`; `outbox` is what it shall get.
@@ -81,6 +93,10 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
     /// A peer has called this node.
     pub fn on_called(&mut self, greeted: Greeted) {
         let peer = greeted.peer;
+        if self.is_given_up(&greeted) {
+            self.refuse(greeted, Word::Duplicate);
+            return;
+        }
         let Some(entry) = self.peers.get_mut(&peer) else {
             if self.is_stopping {
                 self.refuse(greeted, Word::Leaving);
@@ -100,9 +116,6 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
                 self.open_with_queue(greeted);
             }
             State::Awaiting { .. } => self.open_with_queue(greeted),
-            State::Open(link) | State::Closing(link, _) if greeted.moment <= link.moment => {
-                self.refuse(greeted, Word::Duplicate);
-            }
             State::Open(_) => self.replace(greeted),
             State::Closing(_, closing) => match &closing.parked {
                 Some(parked) if greeted.moment <= parked.moment => self.refuse(greeted, Word::Duplicate),
@@ -110,6 +123,26 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
                 _ => closing.parked = Some(Box::new(greeted)),
             },
         }
+    }
+
+    /// Whether the caller has met this node since it made the call.
+    fn is_given_up(&self, greeted: &Greeted) -> bool {
+        let last_met = match self.peers.get(&greeted.peer).map(|entry| &entry.state) {
+            Some(State::Open(link) | State::Closing(link, _)) => Some(link.moment),
+            _ => self.met.get(&greeted.peer).filter(|met| self.now < met.until).map(|met| met.moment),
+        };
+        last_met.is_some_and(|moment| greeted.moment <= moment)
+    }
+
+    fn remember(&mut self, peer: NodeHandle, moment: Time) {
+        let config = &self.greeter.config;
+        if config.connections_max + OVERFLOW_MAX <= self.met.len() {
+            let now = self.now;
+            self.met.retain(|_, met| now < met.until);
+        }
+        // An older call has ended by then, one way or the other.
+        let until = self.now + config.connect + config.greeting;
+        self.met.insert(peer, Met { moment, until });
     }
 
     fn open_with_queue(&mut self, greeted: Greeted) {
@@ -132,6 +165,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         let Greeted { peer, moment, stream, rest } = greeted;
         let (read_half, write_half) = stream.into_split();
         let number = self.number();
+        self.remember(peer, moment);
         let reader = Reader {
             link: LinkName { peer, number },
             half: read_half,

@@ -29,6 +29,7 @@ use super::clock::Clock;
 use super::frames::{Batch, Ended};
 use super::goodbye::Closing;
 use super::greeting::{Greeted, Greeter};
+use super::meeting::Met;
 use super::outbox::{Outbox, TooLong};
 use super::parting::Parting;
 use crate::id::NodeHandle;
@@ -132,6 +133,8 @@ pub(super) struct Peers<T> {
     pub greeter: Greeter,
     pub clock: Clock,
     pub peers: HashMap<NodeHandle, Peer>,
+    /// Whom this node has met not long ago.
+    pub met: HashMap<NodeHandle, Met>,
     pub tasks: JoinSet<()>,
     pub reports: mpsc::Sender<Report<T>>,
     /// What the driver has to be told.
@@ -155,6 +158,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
             greeter,
             clock,
             peers: HashMap::new(),
+            met: HashMap::new(),
             tasks: JoinSet::new(),
             reports,
             heard: VecDeque::new(),
