@@ -46,7 +46,7 @@ const LATE: Duration = Duration::from_millis(50);
 /// How long mail is waited for before a late wake-up, each time.
 const MAIL_PAUSE: Duration = Duration::from_millis(2);
 
-/// After so many turns a wake-up that is due waits no longer, however much mail there is.
+/// After so many turns a late wake-up waits no longer, however much mail there is.
 const TURNS_BEFORE_WAKEUP_MAX: u32 = 16;
 
 /// What a driver tells whoever runs it.
@@ -96,8 +96,6 @@ pub struct Driver<M: Machine> {
     missed: u64,
     abort: CancellationToken,
     outputs: Vec<Output<M::Event, M::Message>>,
-    /// How many turns a wake-up has been due for.
-    turns_due: u32,
     listener: Option<TcpListener>,
 }
 
@@ -108,10 +106,10 @@ struct Source<T> {
     is_open: bool,
 }
 
+#[derive(PartialEq, Eq)]
 enum Woken {
     Work,
-    Timer,
-    Abort,
+    End,
 }
 
 impl<M> Driver<M>
@@ -138,7 +136,6 @@ where
             missed: 0,
             abort,
             outputs: Vec::new(),
-            turns_due: 0,
             listener: Some(listener),
         };
         (driver, controls)
@@ -154,12 +151,11 @@ where
         let mut timer = std::pin::pin!(sleep_until(Instant::now()));
         let listener = self.listen();
         while !self.peers.is_stopping {
-            match self.wait(aborted.as_mut(), timer.as_mut()).await {
-                Woken::Abort => break,
-                Woken::Timer => self.read_mail_if_late().await,
-                Woken::Work => {}
+            if self.wait(aborted.as_mut(), timer.as_mut()).await == Woken::End {
+                break;
             }
             self.turn();
+            self.wake_up_if_due().await;
         }
         if !self.abort.is_cancelled() {
             self.say_goodbyes(aborted).await;
@@ -196,10 +192,10 @@ where
         }
         tokio::select! {
             biased;
-            () = aborted => Woken::Abort,
+            () = aborted => Woken::End,
             () = self.commands.wait() => { self.reports.take(); Woken::Work }
             () = self.reports.wait() => Woken::Work,
-            () = timer, if due.is_some() => Woken::Timer,
+            () = timer, if due.is_some() => Woken::Work,
         }
     }
 
@@ -229,7 +225,6 @@ where
             let Some(heard) = self.peers.heard.pop_front() else { break };
             self.on_heard(heard);
         }
-        self.wake_up_if_due();
         self.peers.check();
         self.peers.flush();
     }
@@ -281,37 +276,31 @@ where
         }
     }
 
-    fn wake_up_if_due(&mut self) {
-        let now = self.peers.clock.at(self.peers.now);
-        if self.machine.next_wakeup().is_none_or(|due| now < due) {
-            self.turns_due = 0;
+    /// Wakes the machine if that is due, but not before it has read its mail.
+    async fn wake_up_if_due(&mut self) {
+        let Some(lateness) = self.lateness() else { return };
+        if LATE <= lateness {
+            // The process was stopped, and the mail is still with the system; or there is too much of it.
+            for _ in 0..TURNS_BEFORE_WAKEUP_MAX {
+                if timeout(MAIL_PAUSE, self.reports.wait()).await.is_err() {
+                    break;
+                }
+                self.turn();
+            }
+        } else if !self.reports.receiver.is_empty() {
             return;
         }
-        self.turns_due += 1;
-        let mail_waits = !self.reports.receiver.is_empty() || !self.commands.receiver.is_empty();
-        if !mail_waits || TURNS_BEFORE_WAKEUP_MAX <= self.turns_due {
-            self.turns_due = 0;
+        if self.lateness().is_some() {
+            self.peers.now = Instant::now();
             self.handle(Input::Wakeup);
+            self.peers.flush();
         }
     }
 
-    /// After a stop of the process the mail is still with the system: it is read before the timers fire.
-    async fn read_mail_if_late(&mut self) {
-        for _ in 0..TURNS_BEFORE_WAKEUP_MAX {
-            let now = self.peers.clock.now();
-            if self.machine.next_wakeup().is_none_or(|due| now.since(due) < LATE) {
-                return;
-            }
-            if timeout(MAIL_PAUSE, self.reports.wait()).await.is_err() {
-                return;
-            }
-            self.peers.now = Instant::now();
-            let mut reports = std::mem::take(&mut self.reports.taken);
-            for report in reports.drain(..) {
-                self.on_report(report);
-            }
-            self.reports.taken = reports;
-        }
+    /// For how long the machine should have been woken.
+    fn lateness(&self) -> Option<Duration> {
+        let now = self.peers.clock.now();
+        self.machine.next_wakeup().filter(|due| *due <= now).map(|due| now.since(due))
     }
 
     fn tell(&mut self, news: News<M::Event>) {
