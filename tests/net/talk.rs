@@ -8,6 +8,7 @@ use chord_chat::net::Config;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
+use crate::raw::free_address;
 use crate::toy::{Command, Event, Message, Node, PATIENCE};
 
 #[tokio::test]
@@ -224,11 +225,6 @@ async fn with_too_many_connections_the_idle_ones_make_room() {
             other.ping(a.me, n).await;
         }
     }
-}
-
-async fn free_address() -> std::net::SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    listener.local_addr().unwrap()
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub enum Message {
     Ping(u64),
     Pong(u64),
     Blob(Vec<u8>),
+    /// Nobody is told.
+    Noise(Vec<u8>),
 }
 
 pub enum Command {
@@ -64,6 +66,7 @@ impl Machine for Toy {
             Input::Message { from, message: Message::Ping(n) } => {
                 outputs.push(Output::Send { to: from, message: Message::Pong(n) });
             }
+            Input::Message { message: Message::Noise(_), .. } => {}
             Input::Message { from, message } => outputs.push(Output::Event(Event::Heard(from, message))),
             Input::Unreachable { peer, undelivered } => {
                 outputs.push(Output::Event(Event::Unreachable(peer, undelivered)));
