@@ -279,6 +279,9 @@ where
     /// Wakes the machine if that is due, but not before it has read its mail.
     async fn wake_up_if_due(&mut self) {
         let Some(lateness) = self.lateness() else { return };
+        if self.peers.is_stopping {
+            return;
+        }
         if LATE <= lateness {
             // The process was stopped, and the mail is still with the system; or there is too much of it.
             for _ in 0..TURNS_BEFORE_WAKEUP_MAX {

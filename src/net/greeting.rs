@@ -236,3 +236,54 @@ async fn linger(mut stream: TcpStream) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn greeting() -> Greeting {
+        let address = "127.0.0.1:7000".parse().unwrap();
+        Greeting { word: Word::Talk, network: "chord-chat".to_owned(), address, moment: Time::from_micros(5) }
+    }
+
+    #[test]
+    fn the_bytes_of_a_greeting_stay_as_they_are() {
+        let bytes = greeting().encode();
+        // Magic, version, Talk, the name with its length, IPv4, the port, the moment.
+        let golden = b"chord-chat\x00\x01\x00\x0achord-chat\x00\x7f\x00\x00\x01\xfb\x58\x1b\x05";
+        assert_eq!(bytes, golden);
+        assert_eq!(Greeting::decode(golden, "chord-chat").unwrap(), greeting());
+        let words = [Word::Talk, Word::Ask, Word::Welcome, Word::Duplicate, Word::Leaving, Word::Full];
+        for (i, word) in words.into_iter().enumerate() {
+            assert_eq!(usize::from(Greeting { word, ..greeting() }.encode()[12]), i);
+        }
+    }
+
+    #[test]
+    fn the_longest_greeting_fits() {
+        let network = "x".repeat(super::super::NETWORK_BYTES_MAX);
+        let address = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
+        let greeting = Greeting { word: Word::Full, network, address, moment: Time::from_micros(u64::MAX) };
+        assert!(greeting.encode().len() <= GREETING_BYTES_MAX);
+    }
+
+    #[test]
+    fn nodes_that_cannot_talk_part_with_a_reason() {
+        let text = |bytes: &[u8], network| Greeting::decode(bytes, network).unwrap_err().to_string();
+        let bytes = greeting().encode();
+        assert_eq!(text(&bytes, "lab"), "that node is in the network 'chord-chat', this one in 'lab'");
+        let other = Greeting { network: "a\u{1b}[2Jb'".to_owned(), ..greeting() };
+        let told = "that node is in the network 'a\\u{1b}[2Jb\\'', this one in 'lab'";
+        assert_eq!(text(&other.encode(), "lab"), told);
+        assert_eq!(
+            text(b"chord-chat\x00\x02", "lab"),
+            "that node speaks protocol version 2, this one 1",
+            "the version counts before all else"
+        );
+        for end in 0..bytes.len() {
+            assert_eq!(text(&bytes[..end], "chord-chat"), "what answers there is not chord-chat");
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert_eq!(text(&longer, "chord-chat"), "what answers there is not chord-chat");
+    }
+}

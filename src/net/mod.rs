@@ -16,7 +16,7 @@
 //! One task owns the machine and whatever can change: no lock, no shared state.
 //! The other tasks only wait for the network and report, through a bounded channel.
 //! The conversations, in the order in which a connection has them:
-//! [`greeting`], [`meeting`], [`frames`], [`goodbye`].
+//! `greeting`, `meeting`, `frames`, `goodbye`.
 //!
 //! A frame is a length of four bytes, big-endian, and so many bytes: first a greeting,
 //! then messages, at last a goodbye, which is the frame of length zero.

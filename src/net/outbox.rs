@@ -149,3 +149,96 @@ impl Outbox {
 fn length_field(bytes: usize) -> [u8; LENGTH_BYTES] {
     u32::try_from(bytes).expect("a frame is shorter than 4 GiB").to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(Vec<u8>),
+        Goodbye,
+        Wrote(usize),
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => proptest::collection::vec(any::<u8>(), 0..300).prop_map(Step::Push),
+            1 => Just(Step::Goodbye),
+            4 => (0..1_000_usize).prop_map(Step::Wrote),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_and_what_is_left_is_what_was_queued(
+            steps in proptest::collection::vec(any_step(), 0..100)
+        ) {
+            let mut outbox = Outbox::default();
+            // The frames that are not completely written, and how much of the first one is.
+            let mut left: VecDeque<Vec<u8>> = VecDeque::new();
+            let mut written = 0;
+            for step in steps {
+                match step {
+                    Step::Push(message) => {
+                        outbox.push(&message).unwrap();
+                        let content = wire::encode(&message);
+                        left.push_back([&length_field(content.len())[..], &content].concat());
+                    }
+                    Step::Goodbye => {
+                        outbox.push_control(&[]);
+                        left.push_back(vec![0; LENGTH_BYTES]);
+                    }
+                    Step::Wrote(bytes) => {
+                        let bytes = bytes.min(outbox.bytes());
+                        outbox.wrote(bytes);
+                        written += bytes;
+                        while left.front().is_some_and(|frame| frame.len() <= written) {
+                            written -= left.pop_front().map_or(0, |frame| frame.len());
+                        }
+                    }
+                }
+                let bytes: Vec<u8> = left.iter().flatten().copied().collect();
+                prop_assert_eq!(outbox.unwritten(), &bytes[written..]);
+                prop_assert_eq!(outbox.is_empty(), left.is_empty());
+                let messages = left.iter().filter(|frame| LENGTH_BYTES < frame.len());
+                let messages: Vec<Vec<u8>> =
+                    messages.map(|frame| wire::decode(&frame[LENGTH_BYTES..]).unwrap()).collect();
+                prop_assert_eq!(outbox.undelivered::<Vec<u8>>(), messages);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_leaves_the_queue_as_it_was() {
+        let mut outbox = Outbox::default();
+        outbox.push(&1_u8).unwrap();
+        assert_eq!(outbox.push(&vec![0_u8; FRAME_BYTES_MAX]), Err(TooLong { bytes: FRAME_BYTES_MAX + 5 }));
+        outbox.push(&2_u8).unwrap();
+        assert_eq!(outbox.undelivered::<u8>(), [1, 2]);
+    }
+
+    #[test]
+    fn the_limits_are_these() {
+        let mut outbox = Outbox::default();
+        for _ in 0..OUTBOX_FRAMES_MAX {
+            outbox.push(&1_u8).unwrap();
+        }
+        assert!(!outbox.is_full());
+        outbox.push(&1_u8).unwrap();
+        assert!(outbox.is_full());
+
+        let mut outbox = Outbox::default();
+        while outbox.bytes() <= OUTBOX_BYTES_MAX {
+            assert!(!outbox.is_full());
+            outbox.push(&vec![0_u8; 1_000_000]).unwrap();
+        }
+        assert!(outbox.is_full());
+        outbox.wrote(1_000_000);
+        assert!(!outbox.is_full());
+    }
+}

@@ -14,7 +14,7 @@ use crate::raw::{FULL, Raw, TALK, VERSION, WELCOME, frame, greeting, word};
 use crate::toy::{Event, Message, Node, PATIENCE};
 
 fn impatient() -> Config {
-    let (greeting, frame) = (Duration::from_millis(100), Duration::from_millis(100));
+    let (greeting, frame) = (Duration::from_millis(500), Duration::from_millis(200));
     Config { greeting, frame, ..Config::default() }
 }
 
@@ -295,4 +295,35 @@ async fn connecting_and_going_away_at_once_does_no_harm() {
         drop(TcpStream::connect(b.me.addr()).await.unwrap());
     }
     a.ping(b.me, 1).await;
+}
+
+#[tokio::test]
+async fn a_node_without_free_files_goes_on() {
+    const INSIDE: &str = "CHORD_CHAT_TEST_FEW_FILES";
+    if std::env::var_os(INSIDE).is_some() {
+        return run_out_of_files().await;
+    }
+    // The limit is one of the process, so the test runs itself in another one.
+    let mut shell = tokio::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 64 && exec \"$0\" --exact bad_input::a_node_without_free_files_goes_on"]);
+    let run = shell.arg(std::env::current_exe().unwrap()).env(INSIDE, "1").kill_on_drop(true).output();
+    let output = timeout(PATIENCE, run).await.expect("it ends in time").unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+async fn run_out_of_files() {
+    let (mut a, mut b) = Node::pair(&Config::default()).await;
+    a.ping(b.me, 1).await;
+    let mut silent = Vec::new();
+    while let Ok(stream) = TcpStream::connect(b.me.addr()).await {
+        silent.push(stream);
+    }
+    for n in 0..100 {
+        a.ping(b.me, n).await;
+        b.ping(a.me, n).await;
+    }
+    drop(silent);
+    let mut c = Node::start(Config::default()).await;
+    c.ping(b.me, 1).await;
 }

@@ -158,8 +158,7 @@ async fn find(a: &Node, config: &Config, addresses: &[String]) -> Result<NodeHan
 
 #[tokio::test]
 async fn the_ring_is_found_at_the_first_address_that_answers() {
-    let short = Duration::from_millis(50);
-    let config = Config { greeting: short, ..Config::default() };
+    let config = Config { greeting: Duration::from_millis(500), ..Config::default() };
     let (a, b) = Node::pair(&Config::default()).await;
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = b.me.addr().port();
@@ -174,8 +173,7 @@ async fn the_ring_is_found_at_the_first_address_that_answers() {
 
 #[tokio::test]
 async fn each_address_that_does_not_lead_to_the_ring_has_its_reason() {
-    let short = Duration::from_millis(50);
-    let config = Config { greeting: short, ..Config::default() };
+    let config = Config { greeting: Duration::from_millis(500), ..Config::default() };
     let a = Node::start(config.clone()).await;
     let b = Node::start(Config::new("blue")).await;
     let dead = free_address().await;
@@ -186,7 +184,7 @@ async fn each_address_that_does_not_lead_to_the_ring_has_its_reason() {
     assert_eq!(
         why,
         format!(
-            "{dead}: nothing listens there; {silent}: no greeting within 50ms; \
+            "{dead}: nothing listens there; {silent}: no greeting within 500ms; \
              {}: that node is in the network 'blue', this one in 'chord-chat'; {}: is this node itself",
             b.me.addr(),
             a.me.addr()

