@@ -2,7 +2,9 @@
 //!
 //! `cargo bench --bench net`; pinned to one core or two by `taskset`, both sides alike.
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Command as Process, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,13 @@ const ROUND_TRIPS: usize = 20_000;
 const PEERS: usize = 32;
 const FRAMES_EACH: usize = 20_000;
 
+/// With this argument, this program is the node whose memory is measured.
+const IDLE: &str = "--idle-node";
+
 fn main() {
+    if std::env::args().any(|argument| argument == IDLE) {
+        return idle_node();
+    }
     println!("request and echo, {FRAME_BYTES} bytes, between two threads");
     let plain = p50(plain_round_trips());
     let driver = p50(driver_round_trips());
@@ -35,6 +43,8 @@ fn main() {
         rate(driver),
         ratio(plain, driver)
     );
+    println!("memory of a process with one driver and {PEERS} idle connections");
+    println!("  {}", memory());
 }
 
 fn p50(mut times: Vec<Duration>) -> Duration {
@@ -281,4 +291,38 @@ fn driver_fan_out() -> Duration {
     });
     receivers.join().expect("the receivers end");
     time
+}
+
+/// Prints its address, and its memory once all peers have said something.
+fn idle_node() {
+    runtime().block_on(async {
+        let (me, driver, mut controls) = driver().await;
+        println!("{}", me.addr());
+        tokio::spawn(driver.run());
+        for _ in 0..PEERS {
+            controls.news.recv().await.expect("a peer");
+        }
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        println!("{}", status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or("unknown here"));
+    });
+}
+
+fn memory() -> String {
+    let program = std::env::current_exe().expect("this program");
+    let mut child = Process::new(program).arg(IDLE).stdout(Stdio::piped()).spawn().expect("a child");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let mut line = move || lines.next().expect("a line").expect("a line of text");
+    let node = NodeHandle::new(line().parse().expect("an address"));
+    let memory = runtime().block_on(async {
+        let mut peers = Vec::new();
+        for _ in 0..PEERS {
+            let (_, driver, controls) = driver().await;
+            tokio::spawn(driver.run());
+            controls.commands.send(Command::Deliver(vec![node])).await.expect("the driver runs");
+            peers.push(controls);
+        }
+        tokio::task::spawn_blocking(move || (line(), peers)).await.map(|(memory, _)| memory)
+    });
+    child.wait().expect("the child ends");
+    memory.expect("a line")
 }
