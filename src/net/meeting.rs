@@ -16,8 +16,13 @@
 //! A call may be so late that the connection, too, has ended: for a while, the last moment of
 //! a peer is remembered.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::frames::Reader;
@@ -163,6 +168,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
     /// The two have met: from here on, messages go both ways.
     fn start(&mut self, greeted: Greeted, outbox: Outbox) {
         let Greeted { peer, moment, stream, rest } = greeted;
+        limit_silence(&stream, self.greeter.config.stalled);
         let (read_half, write_half) = stream.into_split();
         let number = self.number();
         self.remember(peer, moment);
@@ -202,4 +208,17 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         }
         self.peers.len() < connections_max + OVERFLOW_MAX
     }
+}
+
+/// The system ends the connection when the peer's machine has acknowledged nothing for so long.
+///
+/// A machine that is cut off refuses nothing, and the system takes what is written and sends it
+/// again after longer and longer pauses. When the network heals, such a connection stays silent
+/// for up to two minutes, while a new one would be there at once.
+fn limit_silence(stream: &TcpStream, silence: Duration) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // Without it the peer is found dead later: no reason to refuse it.
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(silence));
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (stream, silence);
 }

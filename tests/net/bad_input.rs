@@ -251,6 +251,21 @@ async fn a_peer_that_reads_nothing_for_long_is_unreachable_with_a_short_queue_to
     assert!(!undelivered.is_empty() && undelivered.len() < 8);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_peer_whose_machine_takes_nothing_is_unreachable_though_the_queue_is_empty() {
+    let mut a = Node::start(Config { stalled: Duration::from_millis(200), ..Config::default() }).await;
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut raw = Raw { stream: socket.connect(a.me.addr()).await.unwrap() };
+    raw.write(&frame(&greeting(VERSION, TALK, "chord-chat", somewhere(), 1))).await;
+    assert_eq!(word(&raw.read_frame().await.unwrap()), WELCOME);
+    // The system takes this from the node, but cannot get rid of it.
+    let peer = NodeHandle::new(somewhere());
+    a.send(peer, Message::Noise(vec![0; 100_000])).await;
+    a.expect_unreachable(peer, vec![]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_starves_nobody() {
     let (mut a, b) = Node::pair(&Config::default()).await;
