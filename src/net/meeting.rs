@@ -33,8 +33,8 @@ use super::peers::{Heard, Link, LinkName, Peer, Peers, Report, State, Writer};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
-/// What is wanted of `connections_max`, several nodes may exceed it by, for a moment: each
-/// new connection has asked another one to close. Beyond this nothing new begins.
+/// By how many `connections_max` may be exceeded for a moment: each connection beyond it has
+/// asked another one to close. Beyond this, nothing new begins.
 const OVERFLOW_MAX: usize = 128;
 
 /// When a peer has last called this node, or welcomed it.
