@@ -8,6 +8,7 @@ pub mod chord;
 pub mod id;
 pub mod machine;
 pub mod node;
+pub mod net;
 pub mod records;
 pub mod sim;
 pub mod time;

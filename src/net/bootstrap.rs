@@ -1,0 +1,103 @@
+//! How a node finds the ring: it asks one address after the other who is there.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::config::Config;
+use super::greeting::{Greeter, Word};
+use super::parting::Parting;
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// How long the search for a host's name may take.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why none of the addresses leads to the ring.
+#[derive(Debug)]
+pub struct NoBootstrap {
+    /// Each address that was tried, as it was given, and why it is none.
+    pub tried: Vec<(String, Parting)>,
+}
+
+impl fmt::Display for NoBootstrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (address, why)) in self.tried.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "; " };
+            write!(f, "{separator}{address}: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NoBootstrap {}
+
+/// The first node that answers well at one of `addresses`, each `host:port` or `ip:port`.
+///
+/// `me` is the node that asks and `listening` where it listens: an address that leads back
+/// to it is passed over.
+pub async fn bootstrap(
+    me: NodeHandle,
+    listening: SocketAddr,
+    config: &Config,
+    addresses: &[String],
+) -> Result<NodeHandle, NoBootstrap> {
+    let greeter = Greeter { me, config: config.clone() };
+    let mut tried = Vec::new();
+    for address in addresses {
+        let resolved = match resolve(address).await {
+            Ok(resolved) => resolved,
+            Err(why) => {
+                tried.push((address.clone(), why));
+                continue;
+            }
+        };
+        for socket_address in resolved {
+            match ask(&greeter, listening, socket_address).await {
+                Ok(node) => return Ok(node),
+                // A name may stand for several addresses: the text says which one failed.
+                Err(why) if *address == socket_address.to_string() => tried.push((address.clone(), why)),
+                Err(why) => tried.push((format!("{address} ({socket_address})"), why)),
+            }
+        }
+    }
+    Err(NoBootstrap { tried })
+}
+
+async fn resolve(address: &str) -> Result<Vec<SocketAddr>, Parting> {
+    match timeout(RESOLVE_DEADLINE, lookup_host(address)).await {
+        Ok(found) => Ok(found.map_err(Parting::Resolve)?.collect()),
+        Err(elapsed) => Err(Parting::Resolve(elapsed.into())),
+    }
+}
+
+async fn ask(greeter: &Greeter, listening: SocketAddr, address: SocketAddr) -> Result<NodeHandle, Parting> {
+    // The node itself does not answer yet, so it is known by its address.
+    if address == greeter.me.addr() || leads_to(listening, address) {
+        return Err(Parting::Itself);
+    }
+    Ok(greeter.call(address, Word::Ask, Time::default()).await?.peer)
+}
+
+/// Whether a connection to `address` would reach who listens at `listening`.
+fn leads_to(listening: SocketAddr, address: SocketAddr) -> bool {
+    if listening.port() != address.port() {
+        return false;
+    }
+    listening.ip() == address.ip() || listening.ip().is_unspecified() && is_of_this_machine(address)
+}
+
+/// Whoever talks to an address of the own machine does so from the same address.
+/// Connecting a datagram socket sends nothing: it asks for the route.
+fn is_of_this_machine(address: SocketAddr) -> bool {
+    let any: SocketAddr =
+        if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let route = UdpSocket::bind(any).and_then(|socket| {
+        socket.connect(address)?;
+        socket.local_addr()
+    });
+    route.is_ok_and(|from| from.ip() == address.ip())
+}
