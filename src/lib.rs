@@ -4,6 +4,7 @@
 //! (see [`machine::Machine`]); sockets, clocks, files and terminals stand outside it.
 
 pub mod chat;
+pub mod cli;
 pub mod id;
 pub mod machine;
 pub mod records;
