@@ -7,6 +7,8 @@ pub mod chat;
 pub mod cli;
 pub mod id;
 pub mod machine;
+pub mod node;
 pub mod records;
+pub mod repl;
 pub mod time;
 pub mod wire;
