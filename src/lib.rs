@@ -6,6 +6,7 @@
 pub mod chat;
 pub mod cli;
 pub mod id;
+pub mod json;
 pub mod machine;
 pub mod node;
 pub mod records;
