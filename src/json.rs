@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::chat::event::{Direction, Event, MemberChange, Recipient, RingChange, RingOrigin, SentState, Why};
 use crate::id::NodeHandle;
-use crate::records::name::{ChannelName, Nick};
+use crate::records::name::{ChannelName, Nick, is_invisible};
 use crate::repl;
 use crate::repl::session::{Ending, NodeLink, Render};
 use crate::time::Time;
@@ -23,11 +23,29 @@ pub struct Json;
 impl Render for Json {
     fn render(&mut self, event: &Event, now: Time) -> String {
         let line = Line { time: rfc3339(now), fields: fields(event) };
-        let mut text = serde_json::to_string(&line)
+        let text = serde_json::to_string(&line)
             .expect("an object with names for keys, of numbers, texts and lists, is always JSON");
-        text.push('\n');
-        text
+        escaped(&text) + "\n"
     }
+}
+
+/// JSON with every character escaped that a terminal would obey or hide: it means the same.
+///
+/// JSON itself wants this only of the characters below the blank.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for char in json.chars() {
+        let hidden = char.is_control() || is_invisible(char) || matches!(char, '\u{2028}' | '\u{2029}');
+        if hidden {
+            // Such a character stands in a text, for nothing else in JSON is outside ASCII.
+            for unit in char.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(char);
+        }
+    }
+    escaped
 }
 
 fn rfc3339(time: Time) -> String {

@@ -22,7 +22,7 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let options = Options::of_process();
-    match run(options) {
+    match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, whatever the reason holds; and a standard error that is closed is no new failure.
@@ -33,13 +33,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> anyhow::Result<()> {
+fn run(options: &Options) -> anyhow::Result<()> {
     // One thread is enough: the node is one task, and those who wait for the user have their own threads.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(chat(&options));
+    let result = runtime.block_on(chat(options));
     // Looking up a host name cannot be cancelled; the end does not wait for it.
     runtime.shutdown_background();
     result
