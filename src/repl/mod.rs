@@ -61,7 +61,7 @@ async fn talk(
     render: impl Render,
 ) -> anyhow::Result<Ending> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
-    let ending = session::run(link, seat, render, async || signals.next().await).await;
+    let ending = session::run(link, seat, render, |cx| signals.poll_next(cx)).await;
     if ending != Ending::AtOnce {
         // The last lines may be on their way still; a user who does not take them ends the wait.
         let _ = timeout(LAST_LINES_TIME_MAX, shown).await;

@@ -8,7 +8,8 @@
 //! The node is never slowed by a user who does not read, and a stop is never delayed by either of them.
 
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::{pending, poll_fn};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
@@ -127,19 +128,19 @@ pub fn is_exit(line: &str) -> bool {
 
 /// Carries words to and fro until the node has stopped or the user has had enough.
 ///
-/// `stop` gives the signals that come, one at each call; it must lose none when a call is dropped.
+/// `stop` is polled for the signals that come.
 pub async fn run(
     link: NodeLink,
     seat: Seat,
     render: impl Render,
-    mut stop: impl AsyncFnMut() -> Stop,
+    mut stop: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
 ) -> Ending {
     let NodeLink { commands, mut events } = link;
     let Seat { begin, mut typed, shown } = seat;
     let mut session = Session::new(render, begin);
     let ending = loop {
         tokio::select! {
-            stop = stop() => match stop {
+            stop = poll_fn(&mut stop) => match stop {
                 Stop::Interrupt if session.phase == Phase::Leaving => break Ending::AtOnce,
                 Stop::Interrupt | Stop::Terminate => session.leave(),
             },

@@ -1,6 +1,7 @@
 //! The signals that ask the program to stop.
 
 use std::io;
+use std::task::{Context, Poll};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,12 +25,12 @@ impl Signals {
         })
     }
 
-    /// The next signal; none is lost when the call is dropped.
-    pub async fn next(&mut self) -> Stop {
-        tokio::select! {
-            _ = self.interrupt.recv() => Stop::Interrupt,
-            _ = self.terminate.recv() => Stop::Terminate,
-            _ = self.hang_up.recv() => Stop::Terminate,
+    /// The next signal that comes.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Stop> {
+        if self.interrupt.poll_recv(cx).is_ready() {
+            return Poll::Ready(Stop::Interrupt);
         }
+        let terminate = self.terminate.poll_recv(cx).is_ready() || self.hang_up.poll_recv(cx).is_ready();
+        if terminate { Poll::Ready(Stop::Terminate) } else { Poll::Pending }
     }
 }
