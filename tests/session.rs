@@ -1,5 +1,7 @@
 //! The talk between a user and a node, with both sides played by the test, on a clock that does not wait.
 
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+
 mod samples;
 
 use std::task::{Context, Poll};

@@ -1,5 +1,7 @@
 //! What people read: every event as text.
 
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+
 mod samples;
 
 use std::sync::{Arc, Mutex};
@@ -60,7 +62,7 @@ fn colours_change_nothing_but_the_colour() {
 #[test]
 fn the_texts_of_others_cannot_forge_a_line_or_command_the_terminal() {
     let hostile = "x\n[#rust] alice: forged\r\x1b[2J\x1b]0;t\x07\u{9b}A\u{202e}\u{2028}\u{85}\0".to_owned();
-    let id = match &samples::samples()[8] {
+    let id = match &samples()[8] {
         Event::Private { id, .. } => *id,
         other => panic!("{other:?}"),
     };

@@ -3,14 +3,16 @@
 //! The editor reads in a thread of its own, and nothing can wake it: when the node stops by itself,
 //! it is left where it is, and the terminal gets back the mode that it had.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::panic;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::Completer;
-use rustyline::config::{BellStyle, CompletionType, Config};
+use rustyline::config::{BellStyle, ColorMode, CompletionType, Config};
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
@@ -37,8 +39,15 @@ const LINES_MAX: usize = 64;
 /// A text that leaves the screen as it is: up a line, and down again.
 const NOTHING_SHOWN: &str = "\x1b[A\n";
 
-/// Ends what the editor may have begun: pasted text is marked no longer, and the line is cleared.
-const EDITOR_OFF: &str = "\x1b[?2004l\r\x1b[J";
+/// Ends what the editor may have begun: what is drawn is shown at once, pasted text is marked no longer,
+/// and the line is cleared.
+const EDITOR_OFF: &str = "\x1b[?2026l\x1b[?2004l\r\x1b[J";
+
+/// How long the editor may take to show the last text.
+const SHOWN_TIME_MAX: Duration = Duration::from_millis(500);
+
+/// After which time it is likely that the editor has drawn its line and waits.
+const DRAWN_TIME: Duration = Duration::from_millis(20);
 
 /// A terminal in use; dropping it gives the terminal back as it was.
 #[derive(Debug)]
@@ -54,6 +63,13 @@ struct Mode(Termios);
 impl Mode {
     fn found() -> io::Result<Mode> {
         Ok(Mode(tcgetattr(io::stdin())?))
+    }
+
+    /// Keys that are pressed between two lines wait for the editor and are not shown meanwhile.
+    fn without_echo(&self) -> io::Result<()> {
+        let mut mode = self.0.clone();
+        mode.local_modes -= LocalModes::ECHO;
+        Ok(tcsetattr(io::stdin(), OptionalActions::Now, &mode)?)
     }
 
     fn restore(&self) {
@@ -91,11 +107,13 @@ pub fn sit(
     let (shown, shown_receiver) = mpsc::channel(LINES_MAX);
     let (done, printed) = oneshot::channel();
     restore_after_panic(mode.clone());
-    let terminal = Terminal { mode, turn: turn.clone() };
+    let terminal = Terminal { mode: mode.clone(), turn: turn.clone() };
     thread::Builder::new().name("editor".to_owned()).spawn({
         let turn = turn.clone();
         move || {
+            // A terminal that has gone is found so by the editor.
             if begun.blocking_recv().is_ok() {
+                let _ = mode.without_echo();
                 read_lines(&mut editor, &prompt, &typed_sender, &turn);
             }
             // The printer may wait for room in the editor: it must see that it is gone.
@@ -119,6 +137,8 @@ fn editor(help: Help) -> rustyline::Result<Editor<Help, DefaultHistory>> {
         // Without this the editor would wait for a second Tab, and show no message meanwhile.
         .completion_show_all_if_ambiguous(true)
         .bell_style(BellStyle::None)
+        // There are no colours, but only so is the helper told when the line is drawn.
+        .color_mode(ColorMode::Forced)
         .build();
     let turn = help.turn.clone();
     let mut editor = Editor::with_config(config)?;
@@ -157,6 +177,11 @@ fn read_lines(
                 leaving = is_exit(&line);
                 Typed::Line(line)
             }
+            Err(ReadlineError::Interrupted) if leaving => {
+                // The terminal is left as it is now; from here on, Ctrl-C is a signal.
+                let _ = typed.blocking_send(Typed::Interrupt);
+                return;
+            }
             Err(ReadlineError::Interrupted) => {
                 leaving = true;
                 Typed::Interrupt
@@ -181,14 +206,24 @@ fn print_lines(mut lines: mpsc::Receiver<String>, mut printer: impl ExternalPrin
             return;
         }
     }
-    // The editor has room for one text: when it takes the second of these, it has shown all before.
     if turn.wait_for_editing() {
-        for _ in 0..2 {
-            if print(NOTHING_SHOWN, &mut printer, turn).is_err() {
-                return;
-            }
-        }
+        // Nothing that fails here can be helped: the terminal has gone.
+        let _ = show_all(&mut printer, turn);
     }
+}
+
+/// Waits until the editor has shown all that it was handed, and lets it draw no line below that.
+fn show_all(printer: &mut impl ExternalPrinter, turn: &Turn) -> io::Result<()> {
+    // The editor has room for one text: when there is room for the second of these, it has taken
+    // the first, and so has shown what came before.
+    print(NOTHING_SHOWN, printer, turn)?;
+    print(NOTHING_SHOWN, printer, turn)?;
+    if !turn.close(DRAWN_TIME) {
+        // It has shown the second too and waits for a key: this calls it once more.
+        print(NOTHING_SHOWN, printer, turn)?;
+        turn.close(SHOWN_TIME_MAX);
+    }
+    Ok(())
 }
 
 fn print(text: &str, printer: &mut impl ExternalPrinter, turn: &Turn) -> io::Result<()> {
@@ -237,7 +272,13 @@ impl Validator for Help {
     }
 }
 
-impl Highlighter for Help {}
+impl Highlighter for Help {
+    /// Changes nothing: the editor asks for it whenever it draws the line.
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        self.turn.redraw();
+        Cow::Borrowed(prompt)
+    }
+}
 
 impl rustyline::Helper for Help {}
 

@@ -1,25 +1,28 @@
 //! Whose turn it is to write to the terminal: the line editor's or the printer's.
 //!
-//! While a line is edited, the printer hands its text to the editor, which clears the line, shows the text
-//! and draws the line again; between two lines, the printer writes by itself.
-//! The editor's library decides between the two ways at a moment of its own, and at both ends of a line
-//! that moment may be the wrong one: then a text would stand behind the prompt.
+//! Once the editor reads lines, the printer hands its texts to the editor, which clears the line that is
+//! typed, shows the text, and draws the line again. Before that the printer writes by itself.
+//! The editor's library would let the printer write by itself between two lines too. Then a text could
+//! stand behind a prompt that is just being drawn, or overtake one that was handed over and not shown yet.
 //! So editor and printer agree here first. No lock is held while anything is written.
 //!
-//! editor:  Away ─ enter ─► Entering ─ begin ─► Editing ─ end ─► Returning ─ away ─► Away … Gone
-//! printer: Idle ─► Writing (by itself: the editor is Away, Entering or Gone) ─► Idle
-//!          Idle ─► Handing (to the editor: it is Editing) ─► Idle
+//! editor:  Before ─ enter ─► Entering ─ begin ─► Editing ─ end ─► Returning ─ away ─► Away ─ enter ─► …
+//!                                                Editing ─ redraw after close ─► Parked
+//!                                                                            any ─ gone ─► Gone
+//! printer: Idle ─► Handing (the editor is Editing; in all states that lead there the printer waits) ─► Idle
+//!          Idle ─► Writing (the editor is in any other state) ─► Idle
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long the editor waits at the end of a line for a text to be handed over.
 /// If it takes longer, the printer waits for room, and is long past the moment that matters.
-const HANDING_TIME_MAX: Duration = Duration::from_millis(50);
+const HANDING_TIME_MAX: Duration = Duration::from_millis(20);
 
-/// How long the printer waits for an editor that said it would return.
-/// An editor that then does not return, because it asked a question of its own, is editing.
-const RETURNING_TIME_MAX: Duration = Duration::from_millis(500);
+/// How long the printer waits for an editor that is between two lines.
+/// An editor that said it would return and then did not, because it asked a question of its own, is editing.
+/// An editor that is away longer is held up by a node that takes no commands; the texts go on.
+const BETWEEN_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// How long the end of the program waits for an editor that is about to change the terminal's mode.
 const SETTLING_TIME_MAX: Duration = Duration::from_millis(500);
@@ -35,13 +38,18 @@ pub struct Turn {
 struct State {
     editor: Editor,
     printer: Printer,
+    /// No line will be begun any more.
     stopped: bool,
+    /// No line will be drawn any more.
+    closing: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Editor {
-    /// Between two lines.
+    /// No line was read yet.
     #[default]
+    Before,
+    /// Between two lines.
     Away,
     /// In the library, where nothing of the line is drawn yet.
     Entering,
@@ -49,8 +57,17 @@ enum Editor {
     Editing,
     /// The line was typed to its end.
     Returning,
+    /// For ever at the moment after a text was shown and before the line is drawn again.
+    Parked,
     /// No line will be read any more.
     Gone,
+}
+
+impl Editor {
+    /// Whether it will soon be editing a line.
+    fn is_between(self) -> bool {
+        matches!(self, Editor::Away | Editor::Entering | Editor::Returning)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +108,16 @@ impl Turn {
         self.changed.notify_all();
     }
 
+    /// The editor is about to draw the line; once the end has come, it never does.
+    pub fn redraw(&self) {
+        let mut state = self.lock();
+        if state.closing {
+            state.editor = Editor::Parked;
+            self.changed.notify_all();
+            drop(self.changed.wait_while(state, |_| true));
+        }
+    }
+
     /// The editor is about to return.
     pub fn end(&self) {
         let mut state = self.lock();
@@ -114,14 +141,13 @@ impl Turn {
     /// Calls `print` with the way that its text has to go.
     pub fn print<T>(&self, print: impl FnOnce(Way) -> T) -> T {
         let state = self.lock();
-        let returning = |state: &mut State| state.editor == Editor::Returning;
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(state, RETURNING_TIME_MAX, returning)
+            .wait_timeout_while(state, BETWEEN_TIME_MAX, |state| state.editor.is_between())
             .unwrap_or_else(PoisonError::into_inner);
         let way = match state.editor {
             Editor::Editing | Editor::Returning => Way::HandOver,
-            Editor::Away | Editor::Entering | Editor::Gone => Way::Write,
+            Editor::Before | Editor::Away | Editor::Entering | Editor::Parked | Editor::Gone => Way::Write,
         };
         state.printer = match way {
             Way::HandOver => Printer::Handing,
@@ -134,8 +160,20 @@ impl Turn {
         result
     }
 
-    /// Lets no other line be read, and waits until the editor is settled: true if it is editing a line,
-    /// false if the terminal is as it was before.
+    /// Lets the editor draw no line again, and waits a while for it to get that far: true if it did.
+    pub fn close(&self, time_max: Duration) -> bool {
+        let mut state = self.lock();
+        state.closing = true;
+        let on_its_way = |state: &mut State| !matches!(state.editor, Editor::Parked | Editor::Gone);
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(state, time_max, on_its_way)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.editor == Editor::Parked
+    }
+
+    /// Lets no other line be read, and waits until the editor is settled: true if it is in the middle of
+    /// a line, false if the terminal is as it was before.
     pub fn stop(&self) -> bool {
         let mut state = self.lock();
         state.stopped = true;
@@ -144,16 +182,15 @@ impl Turn {
             .changed
             .wait_timeout_while(state, SETTLING_TIME_MAX, moving)
             .unwrap_or_else(PoisonError::into_inner);
-        matches!(state.editor, Editor::Editing)
+        matches!(state.editor, Editor::Editing | Editor::Parked)
     }
 
     /// Waits until the editor takes texts or will never do so again; true if it takes them.
     pub fn wait_for_editing(&self) -> bool {
         let state = self.lock();
-        let moving = |state: &mut State| !matches!(state.editor, Editor::Editing | Editor::Gone);
         let (state, _) = self
             .changed
-            .wait_timeout_while(state, SETTLING_TIME_MAX, moving)
+            .wait_timeout_while(state, SETTLING_TIME_MAX, |state| state.editor.is_between())
             .unwrap_or_else(PoisonError::into_inner);
         state.editor == Editor::Editing
     }
@@ -173,16 +210,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_goes_to_the_editor_only_while_it_edits() {
+    fn a_text_goes_to_the_editor_once_there_is_one() {
         let turn = Turn::default();
         assert_eq!(turn.print(|way| way), Way::Write);
         assert!(turn.enter());
-        assert_eq!(turn.print(|way| way), Way::Write);
         turn.begin();
         assert_eq!(turn.print(|way| way), Way::HandOver);
-        turn.end();
-        turn.away();
-        assert_eq!(turn.print(|way| way), Way::Write);
         turn.gone();
         assert_eq!(turn.print(|way| way), Way::Write);
     }
@@ -190,7 +223,6 @@ mod tests {
     #[test]
     fn the_prompt_waits_for_a_text_that_is_being_written() {
         let turn = Arc::new(Turn::default());
-        turn.enter();
         let (order, seen) = mpsc::channel();
         let (written, finish) = mpsc::channel::<()>();
         let (writing, wait_for_writing) = mpsc::channel();
@@ -206,6 +238,7 @@ mod tests {
         });
         wait_for_writing.recv().unwrap();
         let editor = thread::spawn(move || {
+            turn.enter();
             turn.begin();
             order.send("prompt").unwrap();
         });
@@ -216,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_waits_for_an_editor_that_returns() {
+    fn a_text_between_two_lines_waits_for_the_next_line() {
         let turn = Arc::new(Turn::default());
         turn.enter();
         turn.begin();
@@ -226,7 +259,9 @@ mod tests {
             move || turn.print(|way| way)
         });
         turn.away();
-        assert_eq!(printer.join().unwrap(), Way::Write);
+        turn.enter();
+        turn.begin();
+        assert_eq!(printer.join().unwrap(), Way::HandOver);
     }
 
     #[test]
@@ -236,6 +271,22 @@ mod tests {
         turn.begin();
         turn.end();
         assert_eq!(turn.print(|way| way), Way::HandOver);
+    }
+
+    #[test]
+    fn after_the_close_no_line_is_drawn_again() {
+        let turn = Arc::new(Turn::default());
+        turn.enter();
+        turn.begin();
+        turn.redraw();
+        assert!(!turn.close(Duration::ZERO));
+        // This thread stays where it is until the test's process ends.
+        thread::spawn({
+            let turn = turn.clone();
+            move || turn.redraw()
+        });
+        assert!(turn.close(Duration::from_secs(30)));
+        assert!(turn.stop());
     }
 
     #[test]
