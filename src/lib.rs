@@ -3,13 +3,16 @@
 //! The core computes, the shell acts: a node is a value that turns inputs into outputs
 //! (see [`machine::Machine`]); sockets, clocks, files and terminals stand outside it.
 
-pub mod chat;
-pub mod chord;
 pub mod id;
-pub mod machine;
-pub mod node;
-pub mod net;
-pub mod records;
-pub mod sim;
 pub mod time;
+pub mod machine;
+pub mod chord;
+pub mod records;
+pub mod chat;
+pub mod node;
 pub mod wire;
+pub mod net;
+pub mod sim;
+pub mod repl;
+pub mod json;
+pub mod cli;

@@ -1,3 +1,145 @@
 //! The `chat` program.
 
-fn main() {}
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use chord_chat::chat::command::COMMANDS;
+use chord_chat::chat::event::Event;
+use chord_chat::cli::Options;
+use chord_chat::id::NodeHandle;
+use chord_chat::net::{Clock, Config, Driver, News, bootstrap};
+use chord_chat::node::{Command, Node};
+use chord_chat::repl::session::NodeLink;
+use chord_chat::{json, repl};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// From how many hosts it is told that they speak another version or belong to another network.
+const PARTED_MAX: usize = 100;
+
+/// How many events wait for the front end, which takes them at once.
+const EVENTS_MAX: usize = 1024;
+
+/// How long the node may take to close its connections after it has left.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let options = Options::of_process();
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, whatever the reason holds; and a standard error that is closed is no new failure.
+            let reason = repl::safe::line(&format!("{error:#}"));
+            let _ = writeln!(io::stderr(), "chat: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
+    // One thread is enough: the node is one task, and those who wait for the user have their own threads.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(chat(options));
+    // Looking up a host name cannot be cancelled; the end does not wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs the node and the front end side by side until the node has stopped.
+async fn chat(options: &Options) -> anyhow::Result<()> {
+    let listener = listen(options).await?;
+    let bound = listener.local_addr().context("cannot tell where this node listens")?;
+    let node = NodeHandle::new(options.advertised(bound));
+    let config = Config::new(options.network.clone());
+    let clock = Clock::start();
+    let machine = Node::new(options.nick.clone(), node, clock.now());
+    let bootstrap = find_ring(options, node, bound, &config).await?;
+    let (driver, controls) = Driver::new(machine, listener, config, clock);
+    controls.commands.send(Command::Start { bootstrap }).await.context("the node has stopped")?;
+    let (events_sender, events) = mpsc::channel(EVENTS_MAX);
+    // Both end when the node has stopped.
+    let running = tokio::spawn(driver.run());
+    let passing_on = tokio::spawn(pass_on(controls.news, events_sender));
+    let ending = run_front_end(options, NodeLink { commands: controls.commands, events }).await;
+    if ending.is_err() {
+        // Whoever stops at once does not wait for the node either.
+        controls.abort.cancel();
+    }
+    // What is not closed by then, the end of the process closes.
+    let _ = timeout(CLOSE_TIME_MAX, running).await;
+    passing_on.abort();
+    ending
+}
+
+async fn listen(options: &Options) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(options.addr).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => anyhow!(
+            "another program listens at {}: choose another port, or port 0 for any that is free",
+            options.addr
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            anyhow!("{} is not an address of this machine", options.addr.ip())
+        }
+        _ => anyhow!("cannot listen at {}: {error}", options.addr),
+    })
+}
+
+/// A node of the ring to join, or nobody if this one begins a ring.
+async fn find_ring(
+    options: &Options,
+    node: NodeHandle,
+    bound: SocketAddr,
+    config: &Config,
+) -> anyhow::Result<Option<NodeHandle>> {
+    if options.bootstrap.is_empty() {
+        return Ok(None);
+    }
+    bootstrap(node, bound, config, &options.bootstrap)
+        .await
+        .map(Some)
+        .map_err(|error| anyhow!("no node of a ring was found: {error}"))
+}
+
+/// Hands the news of the driver to the front end, until the node has stopped.
+async fn pass_on(mut news: mpsc::Receiver<News<Event>>, events: mpsc::Sender<Event>) {
+    let mut parted = BTreeSet::new();
+    while let Some(news) = news.recv().await {
+        let event = match news {
+            News::Event(event) => event,
+            // Each attempt ends the same way: once is enough.
+            News::Parted { address, .. } if PARTED_MAX <= parted.len() || !parted.insert(address.ip()) => {
+                continue;
+            }
+            News::Parted { address, why } => node_error(format!("parted from {address}: {why}")),
+            News::TooLong { to, bytes } => {
+                node_error(format!("a message of {bytes} bytes to {to} was too long to send"))
+            }
+            News::Missed(count) => {
+                node_error(format!("{count} events were lost, because they were not read in time"))
+            }
+        };
+        if events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn node_error(message: String) -> Event {
+    Event::Error { command: "node".to_owned(), message }
+}
+
+async fn run_front_end(options: &Options, link: NodeLink) -> anyhow::Result<()> {
+    let ending = match options.json {
+        true => json::run(link).await?,
+        false => repl::run(&options.nick, COMMANDS, link).await?,
+    };
+    ending.into_result()
+}

@@ -1,0 +1,70 @@
+//! The front ends on standard input and output: a terminal with a line editor, or plain lines.
+//!
+//! Nothing here is global but what a process has once: its standard streams, its signals, its terminal.
+
+pub mod colour;
+pub mod complete;
+pub mod known;
+pub mod lines;
+mod pending;
+pub mod safe;
+pub mod session;
+mod signals;
+mod terminal;
+pub mod text;
+mod turn;
+
+use std::io::{self, BufReader, IsTerminal};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::records::name::Nick;
+use crate::repl::colour::Colour;
+use crate::repl::complete::CommandTable;
+use crate::repl::known::Known;
+use crate::repl::session::{Ending, NodeLink, Render, Seat};
+use crate::repl::signals::Signals;
+use crate::repl::text::Text;
+
+/// How long the program waits at its end for a user's side that does not take the last lines.
+const LAST_LINES_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Serves a person until the node has stopped: at a terminal with a line editor, otherwise in plain lines.
+pub async fn run(nick: &Nick, table: CommandTable, link: NodeLink) -> anyhow::Result<Ending> {
+    let known = Arc::new(Mutex::new(Known::default()));
+    if io::stdin().is_terminal() && io::stdout().is_terminal() {
+        // A terminal that cannot move its cursor is served like a pipe.
+        if let Ok((terminal, seat, printed)) = terminal::sit(format!("{nick}> "), table, known.clone()) {
+            let ending = talk(link, seat, printed, Text::new(Colour::of_environment(), known)).await;
+            drop(terminal);
+            return ending;
+        }
+    }
+    run_plain(link, Text::new(Colour::OFF, known)).await
+}
+
+/// Serves whoever reads standard output and writes standard input, in lines.
+pub async fn run_plain(link: NodeLink, render: impl Render) -> anyhow::Result<Ending> {
+    let input = || -> Box<dyn io::BufRead> { Box::new(BufReader::new(io::stdin())) };
+    let (seat, written) = lines::sit(input, io::stdout()).context("cannot start a thread")?;
+    talk(link, seat, written, render).await
+}
+
+async fn talk(
+    link: NodeLink,
+    seat: Seat,
+    shown: oneshot::Receiver<()>,
+    render: impl Render,
+) -> anyhow::Result<Ending> {
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let ending = session::run(link, seat, render, |cx| signals.poll_next(cx)).await;
+    if ending != Ending::AtOnce {
+        // The last lines may be on their way still; a user who does not take them ends the wait.
+        let _ = timeout(LAST_LINES_TIME_MAX, shown).await;
+    }
+    Ok(ending)
+}

@@ -1,0 +1,283 @@
+//! Events as lines for people.
+//!
+//! The texts of others go through [`safe`] and never reach the screen as they came.
+//! A message to a channel needs no receipt when its author is a member, for then it is shown to them too;
+//! every other message gets one when it is stored (✓), delivered (✓✓) or failed (✗).
+
+use std::fmt::Write as _;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::chat::event::{Direction, Event, MemberChange, Recipient, RingChange, RingOrigin, SentState, Why};
+use crate::id::{Id, NodeHandle};
+use crate::records::name::{ChannelName, Nick};
+use crate::repl::colour::Colour;
+use crate::repl::known::Known;
+use crate::repl::safe;
+use crate::repl::session::Render;
+use crate::time::Time;
+
+/// How many nodes of a list are shown; the rest is counted.
+const NODES_SHOWN_MAX: usize = 20;
+
+/// Renders events as text.
+#[derive(Debug)]
+pub struct Text {
+    colour: Colour,
+    /// Shared with the completion, which the line editor calls in its own thread.
+    known: Arc<Mutex<Known>>,
+    start: Start,
+}
+
+/// What was told before the node was ready.
+#[derive(Debug)]
+enum Start {
+    /// Errors, in lines: they are shown when the node is ready after all.
+    /// If it never is, the reason goes to standard error instead.
+    Waiting(String),
+    Done,
+}
+
+impl Text {
+    /// A renderer that keeps what it learns in `known`.
+    pub fn new(colour: Colour, known: Arc<Mutex<Known>>) -> Text {
+        Text { colour, known, start: Start::Waiting(String::new()) }
+    }
+
+    fn receipt(&self, to: &Recipient, state: &SentState) -> String {
+        let to_name = recipient(to);
+        match state {
+            SentState::Queued => String::new(),
+            SentState::Failed { reason } => {
+                let text = format!("✗ to {to_name}: {}", safe::line(reason));
+                format!("{}\n", self.colour.red(&text))
+            }
+            SentState::Stored | SentState::Delivered if self.comes_back(to) => String::new(),
+            SentState::Stored => format!("{}\n", self.colour.dim(&format!("✓ kept for {to_name}"))),
+            SentState::Delivered => {
+                format!("{}\n", self.colour.dim(&format!("✓✓ delivered to {to_name}")))
+            }
+        }
+    }
+
+    fn comes_back(&self, to: &Recipient) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(to, Recipient::Channel(channel) if known.has_joined(channel))
+    }
+
+    fn error(&self, command: &str, message: &str) -> String {
+        let message = safe::line(message);
+        let text = match command {
+            "node" => format!("Error: {message}"),
+            _ => format!("Error: {}: {message}", safe::line(command)),
+        };
+        format!("{}\n", self.colour.red(&text))
+    }
+
+    fn ready(&self, nick: &Nick, node: NodeHandle, ring: RingOrigin) -> String {
+        let ring = match ring {
+            RingOrigin::Created => "created: this is its first node",
+            RingOrigin::Joined => "joined",
+        };
+        format!(
+            "{}\n  id       {}\n  address  {}\n  ring     {ring}\nType help to see the commands.\n",
+            self.colour.bold(&format!("You are {nick}.")),
+            node.id(),
+            node.addr(),
+        )
+    }
+
+    fn message(&self, channel: &ChannelName, from: &Nick, text: &str, history: bool) -> String {
+        let text = safe::line(text);
+        match history {
+            false => format!("[{channel}] {}: {text}\n", self.colour.nick(from.as_str())),
+            true => format!("{}\n", self.colour.dim(&format!("[{channel}, earlier] {from}: {text}"))),
+        }
+    }
+
+    fn member(&self, channel: &ChannelName, nick: &Nick, change: MemberChange) -> String {
+        let change = match change {
+            MemberChange::Joined => format!("joined {channel}"),
+            MemberChange::Left => format!("left {channel}"),
+            MemberChange::Lost => format!("is gone from {channel}: nothing was heard of them any more"),
+        };
+        format!("* {} {change}\n", self.colour.nick(nick.as_str()))
+    }
+
+    fn people(&self, channel: &ChannelName, members: &[(Nick, NodeHandle)]) -> String {
+        let mut text = match members.len() {
+            0 => format!("Nobody is in {channel}.\n"),
+            1 => format!("One is in {channel}:\n"),
+            count => format!("{count} are in {channel}:\n"),
+        };
+        for (nick, node) in members {
+            line(&mut text, format_args!("  {node}  {}", self.colour.nick(nick.as_str())));
+        }
+        text
+    }
+
+    /// `nicks` in one line.
+    fn nicks(&self, nicks: &[Nick]) -> String {
+        nicks.iter().map(|nick| self.colour.nick(nick.as_str())).collect::<Vec<_>>().join(", ")
+    }
+
+    fn shown(&mut self, event: &Event) -> String {
+        match event {
+            Event::Ready { nick, node, ring } => self.ready(nick, *node, *ring),
+            Event::Joined { channel, members } => match &members[..] {
+                [] => format!("You are in {channel}.\n"),
+                _ => format!("You are in {channel}, with: {}\n", self.nicks(members)),
+            },
+            Event::Left { channel } => format!("You have left {channel}.\n"),
+            Event::Member { channel, nick, change } => self.member(channel, nick, *change),
+            Event::Message { channel, from, text, history, .. } => {
+                self.message(channel, from, text, *history)
+            }
+            Event::Private { from, text, .. } => {
+                format!("[private] {}: {}\n", self.colour.nick(from.as_str()), safe::line(text))
+            }
+            Event::Sent { to, state, .. } => self.receipt(to, state),
+            Event::Migrated { kind, name, direction, peer, why } => {
+                format!("{}\n", self.colour.dim(&migrated(kind, name, *direction, *peer, *why)))
+            }
+            Event::Ring { change, peer } => {
+                format!("{}\n", self.colour.dim(&ring_change(*change, *peer)))
+            }
+            Event::Error { command, message } => self.error(command, message),
+            Event::Help { text } => format!("{}\n", safe::lines(text)),
+            Event::Who { channel, members } => self.people(channel, members),
+            Event::Channels { channels } => channels_line(channels),
+            Event::Names { names } => match &names[..] {
+                [] => "You have seen nobody yet.\n".to_owned(),
+                _ => format!("You have seen: {}\n", self.nicks(names)),
+            },
+            Event::Whois { nick, node, root } => format!(
+                "{}\n  id       {}\n  address  {}\n  the name is kept by {root}\n",
+                self.colour.nick(nick.as_str()),
+                node.id(),
+                node.addr(),
+            ),
+            Event::RingState { .. } => ring_state(event),
+            Event::Trace { target, key, hops, root, linear } => trace(target, *key, hops, root, *linear),
+            // What was not handed over is told on standard error, when the terminal is the shell's again.
+            Event::Bye { .. } => "Bye.\n".to_owned(),
+        }
+    }
+}
+
+impl Render for Text {
+    fn render(&mut self, event: &Event, _: Time) -> String {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).learn(event);
+        let text = self.shown(event);
+        match (&mut self.start, event) {
+            (Start::Done, _) => text,
+            (Start::Waiting(_), Event::Bye { .. }) => String::new(),
+            (Start::Waiting(held), Event::Ready { .. }) => {
+                let held = mem::take(held);
+                self.start = Start::Done;
+                held + &text
+            }
+            (Start::Waiting(held), Event::Error { .. }) => {
+                held.push_str(&text);
+                String::new()
+            }
+            (Start::Waiting(_), _) => text,
+        }
+    }
+}
+
+/// Appends a line to a text in memory, which cannot fail.
+fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    writeln!(text, "{arguments}").expect("a text in memory takes every line");
+}
+
+fn recipient(to: &Recipient) -> String {
+    match to {
+        Recipient::Channel(channel) => channel.to_string(),
+        Recipient::Nick(nick) => nick.to_string(),
+        Recipient::Node(id) => format!("@{id}"),
+    }
+}
+
+fn migrated(kind: &str, name: &str, direction: Direction, peer: NodeHandle, why: Why) -> String {
+    let sign = if kind == "channel" { "#" } else { "" };
+    let (way, why) = match (direction, why) {
+        (Direction::Out, Why::NewPredecessor) => ("to", "a new predecessor"),
+        (Direction::In, Why::NewPredecessor) => ("from", "this node is its new predecessor"),
+        (Direction::Out, Why::Leave) => ("to", "this node leaves"),
+        (Direction::In, Why::Leave) => ("from", "it leaves"),
+        (Direction::Out, Why::Crash) => ("to", "the root before it crashed"),
+        (Direction::In, Why::Crash) => ("from", "it crashed, and this node had a copy"),
+    };
+    format!("Migrated {} {sign}{} {way} {peer}: {why}", safe::line(kind), safe::line(name))
+}
+
+fn ring_change(change: RingChange, peer: NodeHandle) -> String {
+    match change {
+        RingChange::Successor => format!("Ring: the successor is now {peer}"),
+        RingChange::Predecessor => format!("Ring: the predecessor is now {peer}"),
+        RingChange::Lost => format!("Ring: {peer} does not answer any more"),
+        RingChange::Left => format!("Ring: {peer} has left"),
+        RingChange::Alone => "Ring: this node is alone".to_owned(),
+    }
+}
+
+fn channels_line(channels: &[ChannelName]) -> String {
+    if channels.is_empty() {
+        return "You are in no channel; join <channel> enters one.\n".to_owned();
+    }
+    let names: Vec<_> = channels.iter().map(ToString::to_string).collect();
+    format!("You are in: {}\n", names.join(", "))
+}
+
+fn ring_state(event: &Event) -> String {
+    let Event::RingState { node, predecessor, successors, fingers, records_as_root, records_as_copy } = event
+    else {
+        unreachable!("only the state of the ring is rendered here");
+    };
+    let mut text = format!("This node\n  id           {}\n  address      {}\n", node.id(), node.addr());
+    match predecessor {
+        Some(peer) => line(&mut text, format_args!("  predecessor  {peer}")),
+        None => line(&mut text, format_args!("  predecessor  none known")),
+    }
+    for (i, peer) in successors.iter().take(NODES_SHOWN_MAX).enumerate() {
+        line(&mut text, format_args!("  successor {:<2} {peer}", i + 1));
+    }
+    if successors.is_empty() {
+        line(&mut text, format_args!("  successors   none: this node is alone"));
+    }
+    for (exponent, peer) in fingers.iter().rev().take(NODES_SHOWN_MAX) {
+        line(&mut text, format_args!("  finger {:<5} {peer}", format!("2^{exponent}")));
+    }
+    let more = fingers.len().saturating_sub(NODES_SHOWN_MAX);
+    if 0 < more {
+        line(&mut text, format_args!("  and {more} shorter fingers"));
+    }
+    line(
+        &mut text,
+        format_args!("  records      {records_as_root} as their root, {records_as_copy} as copies"),
+    );
+    text
+}
+
+fn trace(
+    target: &str,
+    key: Id,
+    hops: &[(NodeHandle, Duration)],
+    root: &Result<NodeHandle, String>,
+    linear: bool,
+) -> String {
+    let way = if linear { "successor by successor" } else { "by fingers" };
+    let mut text = format!("The way to {} ({key}), {way}\n", safe::line(target));
+    let width = hops.iter().map(|(node, _)| node.to_string().len()).max().unwrap_or(0);
+    for (i, (node, took)) in hops.iter().enumerate() {
+        let millis = took.as_secs_f64() * 1e3;
+        line(&mut text, format_args!("  {i:>3}  {:<width$}  {millis:>9.3} ms", node.to_string()));
+    }
+    match root {
+        Ok(root) => line(&mut text, format_args!("  its root is {root}")),
+        Err(reason) => line(&mut text, format_args!("  its root was not found: {}", safe::line(reason))),
+    }
+    text
+}

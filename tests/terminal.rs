@@ -1,0 +1,347 @@
+//! The program at a terminal, looked at through a pseudo-terminal and a screen.
+
+#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
+
+mod fake;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::num::NonZeroU16;
+use std::process::Command;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fake::Puppet;
+use rexpect::process::{PtyProcess, Signal, WaitStatus};
+use rustix::termios::{LocalModes, OutputModes, Winsize, tcgetattr, tcsetwinsize};
+use vt100::Parser;
+
+/// How long anything may take before the test fails.
+const TIME_MAX: Duration = Duration::from_secs(30);
+
+#[test]
+fn the_program() {
+    fake::program();
+}
+
+/// A program at a terminal.
+struct Desk {
+    process: PtyProcess,
+    keyboard: File,
+    screen: Arc<(Mutex<Seen>, Condvar)>,
+}
+
+struct Seen {
+    parser: Parser,
+    over: bool,
+}
+
+impl Desk {
+    fn new(command: Command, rows: u16) -> Desk {
+        let cols = 80;
+        let process = PtyProcess::new(command).unwrap();
+        let mut output = process.get_file_handle().unwrap();
+        let keyboard = process.get_file_handle().unwrap();
+        let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&keyboard, size).unwrap();
+        let parser = Parser::new(NonZeroU16::new(rows).unwrap(), NonZeroU16::new(cols).unwrap(), 0);
+        let screen = Arc::new((Mutex::new(Seen { parser, over: false }), Condvar::new()));
+        let seen = screen.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let count = output.read(&mut buffer).unwrap_or(0);
+                let mut state = seen.0.lock().unwrap();
+                state.parser.process(&buffer[..count]);
+                state.over = count == 0;
+                seen.1.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        Desk { process, keyboard, screen }
+    }
+
+    /// A program whose node is ready and whose prompt is on the screen.
+    fn ready(puppet: &mut Puppet, rows: u16) -> Desk {
+        let desk = Desk::new(puppet.command(false), rows);
+        puppet.tell("ready");
+        desk.wait_for_row("alice>");
+        desk
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn wait(&self, what: &str, wanted: impl Fn(&Seen) -> bool) {
+        let deadline = Instant::now() + TIME_MAX;
+        let mut state = self.screen.0.lock().unwrap();
+        while !wanted(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "waited for {what}, and saw:\n{}", state.parser.screen().contents());
+            state = self.screen.1.wait_timeout(state, left).unwrap().0;
+        }
+    }
+
+    fn wait_for_row(&self, row: &str) {
+        self.wait(row, |seen| rows(seen).iter().any(|seen| seen == row));
+    }
+
+    /// Waits until the cursor stands behind `text` in the last row that is not empty.
+    fn wait_for_line(&self, text: &str) {
+        self.wait(text, |seen| {
+            let (row, col) = seen.parser.screen().cursor_position();
+            let rows = rows(seen);
+            rows.last().is_some_and(|last| last == text.trim_end())
+                && usize::from(row) + 1 == rows.len()
+                && usize::from(col) == text.chars().count()
+        });
+    }
+
+    fn rows(&self) -> Vec<String> {
+        rows(&self.screen.0.lock().unwrap())
+    }
+
+    /// Whether lines are put together and echoed by the terminal, as the shell expects it.
+    fn is_restored(&self) -> bool {
+        let mode = tcgetattr(&self.keyboard).unwrap();
+        mode.local_modes.contains(LocalModes::ICANON | LocalModes::ISIG)
+            && mode.output_modes.contains(OutputModes::OPOST)
+    }
+
+    /// The exit status, after the program has ended and the terminal was found as it was before.
+    fn status(self) -> (i32, Vec<String>) {
+        self.wait("the end", |seen| seen.over);
+        assert!(self.is_restored(), "the terminal is in another mode than before");
+        let state = self.screen.0.lock().unwrap();
+        assert!(!state.parser.screen().bracketed_paste(), "pasted text is still marked");
+        match self.process.wait().unwrap() {
+            WaitStatus::Exited(_, status) => (status, rows(&state)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The rows of the screen, without the empty ones at the end.
+fn rows(seen: &Seen) -> Vec<String> {
+    let (_, cols) = seen.parser.screen().size();
+    let mut rows: Vec<String> =
+        seen.parser.screen().rows(0, cols.get()).map(|row| row.trim_end().to_owned()).collect();
+    while rows.last().is_some_and(String::is_empty) {
+        rows.pop();
+    }
+    rows
+}
+
+fn count(rows: &[String], row: &str) -> usize {
+    rows.iter().filter(|seen| *seen == row).count()
+}
+
+#[test]
+fn a_line_that_comes_in_does_not_tear_the_line_that_is_typed() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    desk.types("send #rust žluť 日本");
+    desk.wait("the typed line", |seen| rows(seen).last().unwrap() == "alice> send #rust žluť 日本");
+    puppet.tell("say hello\x1b[2J\x1b[H");
+    desk.wait_for_row("[#rust] bob: hello␛[2J␛[H");
+    desk.wait("the typed line", |seen| rows(seen).last().unwrap() == "alice> send #rust žluť 日本");
+    desk.types("!\r");
+    desk.wait_for_row("[#rust] alice: žluť 日本!");
+    desk.wait_for_line("alice> ");
+    assert_eq!(count(&desk.rows(), "alice> send #rust žluť 日本!"), 1);
+}
+
+#[test]
+fn a_typed_line_of_many_rows_stays_whole() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    let text = "word ".repeat(40);
+    let typed = format!("send #rust {text}");
+    let whole = move |seen: &Seen| {
+        let rows: String = seen.parser.screen().rows(0, 80).map(|row| format!("{row:80}")).collect();
+        rows.trim_end().ends_with(typed.trim_end())
+    };
+    desk.types(&format!("send #rust {text}"));
+    desk.wait("the typed line", &whole);
+    for i in 0..3 {
+        puppet.tell(&format!("say message {i}"));
+        desk.wait_for_row(&format!("[#rust] bob: message {i}"));
+        desk.wait("the typed line", &whole);
+    }
+}
+
+#[test]
+fn no_line_is_torn_lost_or_doubled_when_everybody_talks_at_once() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 1000);
+    let (rounds, burst) = (60, 5);
+    for i in 0..rounds {
+        // Enter is pressed while messages come in, and the answer comes right after it.
+        for j in 0..burst {
+            puppet.tell(&format!("say message {i}.{j}"));
+        }
+        desk.types(&format!("send rust {i}\r"));
+    }
+    desk.wait_for_row(&format!("[#rust] bob: message {}.{}", rounds - 1, burst - 1));
+    desk.wait_for_row(&format!("[#rust] alice: {}", rounds - 1));
+    desk.wait_for_line("alice> ");
+    let rows = desk.rows();
+    for i in 0..rounds {
+        for j in 0..burst {
+            assert_eq!(count(&rows, &format!("[#rust] bob: message {i}.{j}")), 1, "{rows:#?}");
+        }
+        assert_eq!(count(&rows, &format!("[#rust] alice: {i}")), 1, "{rows:#?}");
+    }
+}
+
+#[test]
+fn an_answer_that_comes_with_the_next_prompt_stands_above_it() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 1000);
+    for i in 0..200 {
+        desk.types(&format!("send rust {i}\r"));
+        desk.wait_for_row(&format!("[#rust] alice: {i}"));
+        desk.wait_for_line("alice> ");
+    }
+}
+
+#[test]
+fn tab_completes_commands_and_the_channels_that_were_seen() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    desk.types("/jo\t");
+    desk.wait_for_line("alice> /join ");
+    desk.types("\x03");
+    desk.wait_for_line("alice> ");
+    desk.types("join #rusty-crabs\r");
+    desk.wait_for_row("You are in #rusty-crabs, with: alice, bob");
+    desk.wait_for_line("alice> ");
+    desk.types("send #ru\t");
+    desk.wait_for_line("alice> send #rusty-crabs ");
+    desk.types("hello b\t");
+    desk.wait_for_line("alice> send #rusty-crabs hello bob ");
+    desk.types("\x03");
+    desk.wait_for_line("alice> ");
+    // Where there is a choice, it is listed, and messages are shown again at once.
+    desk.types("st\t");
+    desk.wait_for_row("stop    status");
+    puppet.tell("say after the list");
+    desk.wait_for_row("[#rust] bob: after the list");
+    desk.wait_for_line("alice> st");
+}
+
+#[test]
+fn ctrl_c_clears_a_line_and_leaves_from_an_empty_one() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    desk.types("send #rust something rash");
+    desk.wait_for_line("alice> send #rust something rash");
+    assert!(!desk.is_restored(), "the editor reads single keys");
+    desk.types("\x03");
+    desk.wait_for_line("alice> ");
+    desk.types("\x03");
+    let (status, rows) = desk.status();
+    assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
+}
+
+#[test]
+fn ctrl_d_and_exit_leave() {
+    for keys in ["\x04", "exit\r", "/exit\r"] {
+        let mut puppet = Puppet::new();
+        let mut desk = Desk::ready(&mut puppet, 24);
+        desk.types(keys);
+        let (status, rows) = desk.status();
+        assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
+    }
+}
+
+#[test]
+fn ctrl_c_while_leaving_stops_at_once() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    puppet.tell("stubborn");
+    puppet.tell("say stubborn");
+    desk.wait_for_row("[#rust] bob: stubborn");
+    desk.types("exit\r");
+    desk.wait("the empty row after exit", |seen| {
+        let (row, col) = seen.parser.screen().cursor_position();
+        rows(seen).get(usize::from(row)).is_none_or(String::is_empty) && col == 0
+    });
+    puppet.tell("say still here");
+    desk.wait_for_row("[#rust] bob: still here");
+    desk.types("\x03");
+    let (status, rows) = desk.status();
+    assert_eq!(status, 1);
+    assert_eq!(rows.last().unwrap(), "chat: stopped at once, without handing anything over");
+}
+
+#[test]
+fn a_node_that_stops_while_a_line_is_typed_gives_the_terminal_back() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    desk.types("send #rust unfinis");
+    desk.wait_for_line("alice> send #rust unfinis");
+    puppet.tell("error the disk is full");
+    puppet.tell("stop");
+    let (status, rows) = desk.status();
+    assert_eq!(status, 1);
+    let end: Vec<_> = rows.iter().rev().take(3).rev().map(String::as_str).collect();
+    assert_eq!(end, ["Error: the disk is full", "Bye.", "chat: the disk is full"], "{rows:#?}");
+}
+
+#[test]
+fn sigterm_leaves_in_good_order_while_a_line_is_typed() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let mut puppet = Puppet::new();
+        let mut desk = Desk::ready(&mut puppet, 24);
+        desk.types("send #rust unfinis");
+        desk.wait_for_line("alice> send #rust unfinis");
+        desk.process.signal(signal).unwrap();
+        let (status, rows) = desk.status();
+        assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
+    }
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    desk.types("send #rust unfinis");
+    desk.wait_for_line("alice> send #rust unfinis");
+    puppet.tell("panic");
+    let (status, rows) = desk.status();
+    assert_eq!(status, 101);
+    assert!(rows.iter().any(|row| row.contains("as the test wants it")), "{rows:#?}");
+}
+
+#[test]
+fn a_node_that_cannot_start_tells_why_in_one_line() {
+    let mut puppet = Puppet::new();
+    let desk = Desk::new(puppet.command(false), 24);
+    puppet.tell("error the nick alice is taken; alice2 is free");
+    puppet.tell("stop");
+    let (status, rows) = desk.status();
+    assert_eq!(status, 1);
+    assert_eq!(rows.last().unwrap(), "chat: the nick alice is taken; alice2 is free");
+    assert!(!rows.iter().any(|row| row.contains("Error") || row.contains("Bye")), "{rows:#?}");
+}
+
+#[test]
+fn a_terminal_that_cannot_move_its_cursor_gets_plain_lines() {
+    let mut puppet = Puppet::new();
+    let mut command = puppet.command(false);
+    command.env("TERM", "dumb");
+    let mut desk = Desk::new(command, 24);
+    puppet.tell("ready");
+    desk.wait_for_row("You are alice.");
+    assert!(desk.is_restored(), "the terminal puts the lines together");
+    desk.types("send rust hi\n");
+    desk.wait_for_row("[#rust] alice: hi");
+    desk.types("\x04");
+    let (status, rows) = desk.status();
+    assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
+}
