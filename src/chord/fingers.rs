@@ -96,6 +96,11 @@ impl<P: Clone> Chord<P> {
         self.fingers.next_fix = self.now + pause;
     }
 
+    /// Whether the request `id`, which failed, was for a finger: it is looked up again in its turn.
+    pub(super) fn finger_not_found(&mut self, id: Number) -> bool {
+        self.fingers.under_way.take_if(|(under_way, _)| *under_way == id).is_some()
+    }
+
     /// Whether the answer `id` was for a finger; then it is entered.
     pub(super) fn found_finger(&mut self, id: Number, root: NodeHandle) -> bool {
         let Some((_, exponent)) = self.fingers.under_way.take_if(|(under_way, _)| *under_way == id) else {

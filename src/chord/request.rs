@@ -219,12 +219,18 @@ impl<P: Clone> Chord<P> {
             }
             let Some(mut waiting) = self.requests.remove(id) else { return };
             if waiting.deadline <= self.now {
-                self.upcall(Upcall::Failed { id, why: Failure::NoAnswer });
+                self.fail_request(id, Failure::NoAnswer);
             } else {
                 waiting.pause = (waiting.pause * 2).min(RETRY_MAX);
                 waiting.retry = self.now + waiting.pause;
                 self.try_request(id, waiting);
             }
+        }
+    }
+
+    fn fail_request(&mut self, id: Number, why: Failure) {
+        if !self.finger_not_found(id) {
+            self.upcall(Upcall::Failed { id, why });
         }
     }
 
