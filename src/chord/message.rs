@@ -96,6 +96,8 @@ pub enum Message<P> {
         key: Id,
         /// Whether to name the successor rather than the closest known node.
         linear: bool,
+        /// Whether the one before took the receiver for the root.
+        last: bool,
         /// Nodes that did not answer and should not be named.
         avoid: Vec<NodeHandle>,
     },

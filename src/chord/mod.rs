@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::message::Message;
 use self::message::{Number, Route};
+use self::trace::Manner;
 #[cfg(test)]
 pub(crate) use self::mutant::Mutant;
 use crate::id::{Id, NodeHandle};
@@ -330,8 +331,8 @@ impl<P: Clone> Chord<P> {
             Message::Reply { id, hops, answer } => self.on_reply(from, id, hops, answer),
             Message::Request { id, payload } => self.on_request(from, id, payload),
             Message::Tell(payload) => self.upcall(Upcall::Told { from, payload }),
-            Message::GetNextHop { question, key, linear, avoid } => {
-                self.on_get_next_hop(from, question, key, linear, &avoid);
+            Message::GetNextHop { question, key, linear, last, avoid } => {
+                self.on_get_next_hop(from, question, key, Manner { linear, last }, &avoid);
             }
             Message::NextHop { question, step } => self.on_next_hop(from, question, step),
         }
