@@ -199,7 +199,7 @@ impl Turn<'_> {
             Upcall::Lost(peer) => self.ring_changed(RingChange::Lost, peer),
             Upcall::NeighbourLeft(peer) => self.ring_changed(RingChange::Left, peer),
             Upcall::Traced { id, way } => self.chat(|chat, cx| chat.on_traced(cx, id, way)),
-            Upcall::Left { .. } => self.chat(Chat::on_ring_left),
+            Upcall::Left { to } => self.chat(|chat, cx| chat.on_ring_left(cx, to)),
             Upcall::LeaveFailed => self.chat(Chat::on_leave_refused),
             // A delivery that did not arrive: the member notices the gap, or its lease ends.
             Upcall::Undelivered { .. } => {}
