@@ -54,7 +54,7 @@ struct Written {
 }
 
 /// A place in the log of a node: what comes later is after it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Mark(usize);
 
 impl Node {

@@ -91,7 +91,7 @@ fn item_2_a_message_to_an_id_is_shown_by_the_node_that_has_it() {
     let (mut alice, bob, carol) = three();
     let id = bob.id().to_string();
     let sent = alice.ask(&format!("msg {id} by the id"), |event| is_sent(event, "delivered"));
-    assert_eq!(text(&sent, "to"), id);
+    assert_eq!(text(&sent, "to"), format!("@{id}"));
     let prefix = format!("@{}", &id[..8]);
     let sent = alice.ask(&format!("msg {prefix} by its first digits"), |event| is_sent(event, "delivered"));
     assert_eq!(text(&sent, "to"), prefix);

@@ -7,8 +7,8 @@
 
 mod crowd;
 mod fleet;
-mod bad_input;
-mod bad_peers;
+
+
 mod exits;
 mod failures;
 mod items;
