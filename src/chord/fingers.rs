@@ -62,8 +62,13 @@ impl<P: Clone> Chord<P> {
     }
 
     pub(super) fn fix_fingers_when_due(&mut self) {
-        if self.is_member() && self.fingers.next_fix <= self.now {
-            self.fix_fingers();
+        if !self.is_member() || self.now < self.fingers.next_fix {
+            return;
+        }
+        match self.fingers.under_way {
+            // It is answered, or fails, in bounded time.
+            Some(_) => self.fingers.next_fix = self.now + FIX_MISSING_EVERY,
+            None => self.fix_fingers(),
         }
     }
 
