@@ -123,8 +123,7 @@ impl Chat {
         }
         for entry in answer.missed {
             if session.seen < Some(entry.place) {
-                session.seen = Some(entry.place);
-                super::send::show(cx, channel.clone(), entry);
+                session.show(cx, channel.clone(), entry);
             }
         }
         if answer.more {

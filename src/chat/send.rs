@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::{Event, MessageId, Recipient, SentState};
-use super::join::Stage;
+use super::join::{Session, Stage};
 use super::payload::Payload;
 use super::{Chat, Context, Pending, TEXT_BYTES_MAX, Then};
 use crate::chord;
@@ -274,8 +274,7 @@ impl Chat {
                 first.remove();
             } else if follows {
                 let delivery = first.remove();
-                session.seen = Some(place);
-                show(cx, delivery.channel, delivery.entry);
+                session.show(cx, delivery.channel, delivery.entry);
             } else {
                 return self.catch_up(cx, channel);
             }
@@ -283,15 +282,20 @@ impl Chat {
     }
 }
 
-/// Shows a message of a channel.
-pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry) {
-    cx.tell(Event::Message {
-        channel,
-        from: entry.from,
-        text: entry.text,
-        id: entry.id,
-        epoch: entry.place.epoch,
-        seq: entry.place.seq,
-        history: false,
-    });
+impl Session {
+    /// Shows a message, unless it was shown before, from another place.
+    pub(super) fn show(&mut self, cx: &mut Context<'_>, channel: ChannelName, entry: Entry) {
+        self.seen = Some(entry.place);
+        if self.shown.insert(entry.id) {
+            cx.tell(Event::Message {
+                channel,
+                from: entry.from,
+                text: entry.text,
+                id: entry.id,
+                epoch: entry.place.epoch,
+                seq: entry.place.seq,
+                history: false,
+            });
+        }
+    }
 }
