@@ -75,6 +75,7 @@ fn no_lookup_fails_when_three_adjacent_nodes_are_killed_at_once() {
             // The nodes stand in the order of their ids: these three are neighbours.
             marks.drain(7..10);
             let killed: Vec<Node> = nodes.drain(7..10).collect();
+            for k in &killed { eprintln!("KILL {:?} {}", k.handle(), k.nick); }
             killed.iter().for_each(|node| node.signal(Signal::KILL));
         }
         for (node, mark) in nodes.iter().zip(marks) {
@@ -82,7 +83,7 @@ fn no_lookup_fails_when_three_adjacent_nodes_are_killed_at_once() {
                 is(event, "whois") || is(event, "error") && event["command"] == "whois"
             });
             done += answers.len();
-            failed.extend(answers.into_iter().filter(|event| is(event, "error")));
+            failed.extend(answers.into_iter().filter(|event| is(event, "error")).map(|e| { eprintln!("FAIL {} {} {}", rounds.len(), node.nick, e); e }));
         }
         rounds.push(begin.elapsed());
     }

@@ -219,6 +219,11 @@ impl Node {
         self.wait(wanted, |event| is_message(event, wanted))
     }
 
+    /// Whether everything was read that the process will ever print.
+    pub fn has_ended(&self) -> bool {
+        self.log.written.lock().unwrap().open == 0
+    }
+
     /// Waits until the process has ended: its status, and what it said on standard error.
     pub fn status(&mut self) -> (ExitStatus, String) {
         let errors = self.log.wait(&self.nick, "the end of the output", |written| {

@@ -5,10 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
-mod crowd;
+mod debug;
 mod fleet;
-
-
-mod exits;
-mod failures;
 mod items;
+mod crowd;
+mod failures;
+mod exits;
+mod bad_input;
+mod bad_peers;
