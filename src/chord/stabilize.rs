@@ -3,7 +3,7 @@
 //! n -> successor: GetNeighbors
 //! successor -> n: Neighbors { predecessor, successors }
 //! n -> the successor's predecessor, if it is between: GetNeighbors
-//! it -> n: Neighbors                                   and so on, while its predecessor is between
+//! it -> n: Neighbors
 //! n -> the successor that n has now: Notify
 
 use std::time::Duration;
@@ -116,9 +116,9 @@ impl<P: Clone> Chord<P> {
         }
         self.adopt(from, from, successors);
         match predecessor {
-            // Departs from the paper: there, one node that has come between is found in each round.
-            // Where many come at once, a node goes on until it finds nobody nearer.
-            Some(between) if between.id().between(self.me.id(), from.id()) => {
+            Some(between)
+                if question.kind == Kind::Successor && between.id().between(self.me.id(), from.id()) =>
+            {
                 // A pointer is adopted only once its target has answered (Zave 2017).
                 if self.is(Mutant::AdoptsWithoutAsking) {
                     self.adopt(between, between, &self.own_list());
