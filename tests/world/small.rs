@@ -7,9 +7,10 @@ use std::time::Duration;
 use chord_chat::chat::event::Recipient;
 use chord_chat::id::NodeHandle;
 use chord_chat::node::{Command, Node};
+use chord_chat::records::lease::RENEW_EVERY;
 use chord_chat::records::name::ChannelName;
 use chord_chat::sim::chat::{Oracle, Seen, Weather, is_heartbeat, kind};
-use chord_chat::sim::{Cut, Latency, Links, Network, Order};
+use chord_chat::sim::{Cut, Latency, Links, Network, Order, START};
 use chord_chat::time::Time;
 use rand::RngExt;
 
@@ -23,8 +24,9 @@ const CHANNELS: [&str; 3] = ["rust", "chord", "tea"];
 /// How long nobody crashes after someone has: what was lost is copied again by then.
 const RECOVERY: Duration = Duration::from_secs(3);
 
-/// How long it may take until nothing happens any more, after the last thing that somebody did.
-const REST: Duration = Duration::from_secs(12);
+/// How long it may take until nothing happens any more, after the last thing that somebody did:
+/// a successor list of 16 is exact after 16 rounds.
+const REST: Duration = Duration::from_secs(22);
 
 /// The same where messages were lost: a lease is renewed meanwhile, and what was missed is shown.
 const REST_AFTER_LOSS: Duration = Duration::from_secs(75);
@@ -276,7 +278,10 @@ impl Town {
 
     /// At rest, only the ring's heartbeat is heard; whoever starts late looks for its fingers for a while.
     fn check_silence(&mut self) {
-        self.network.run_for(SILENCE);
+        if START + RENEW_EVERY < self.network.now() + SILENCE {
+            // It is time to renew leases.
+            return;
+        }
         let before = self.network.counters.kinds.clone();
         self.network.run_for(SILENCE);
         for (kind, counted) in &self.network.counters.kinds {
