@@ -61,7 +61,7 @@ impl Leaving {
 
 impl Chat {
     /// Whether the user is there: neither still starting nor leaving.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.stage == Stage::Ready
     }
 
@@ -101,8 +101,9 @@ impl Chat {
     /// Takes the steps that can be taken.
     pub(super) fn go_on_leaving(&mut self, cx: &mut Context<'_>) {
         loop {
-            let Stage::Leaving(leaving) = &self.stage else { return };
-            let (step, is_due) = (leaving.step, leaving.retry.is_none_or(|retry| retry <= cx.now));
+            let Stage::Leaving(leaving) = &mut self.stage else { return };
+            leaving.retry.take_if(|retry| *retry <= cx.now);
+            let (step, is_due) = (leaving.step, leaving.retry.is_none());
             if leaving.deadline <= cx.now {
                 return self.end(cx);
             }

@@ -107,6 +107,7 @@ impl<P: Clone> Chord<P> {
             return;
         }
         self.membership = Membership::Member;
+        self.acquaint(from, None, successors);
         self.adopt(from, successor, if self.is(Mutant::JoinsWithSuccessorOnly) { &[] } else { rest });
         self.predecessor = Some(from);
         self.predecessor_heard = self.now;
