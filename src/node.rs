@@ -209,13 +209,24 @@ impl Turn<'_> {
     }
 
     fn on_deliver(&mut self, key: Id, request: Request<Payload>) {
-        if matches!(request.payload, Payload::Records(_)) || self.serves(key) {
+        if matches!(request.payload, Payload::Records(_)) {
+            return self.on_request(request);
+        }
+        if !self.may_be_root(key) {
+            return self.node.chord.pass_on(self.now, key, request);
+        }
+        if self.serves(key) {
             return self.on_request(request);
         }
         if self.node.waiting.len() == WAITING_MAX {
             self.node.waiting.pop_front();
         }
         self.node.waiting.push_back((self.now + WAIT, key, request));
+    }
+
+    /// Whether `key` has no other root: one that came between since the request did is to answer it.
+    fn may_be_root(&self, key: Id) -> bool {
+        self.node.chord.is_root(key) != Some(false)
     }
 
     /// Whether this node acts as the root of `key`: it has taken over all there is, and does not hand over.
@@ -239,7 +250,9 @@ impl Turn<'_> {
             if deadline <= self.now {
                 continue;
             }
-            if self.serves(key) {
+            if !self.may_be_root(key) {
+                self.node.chord.pass_on(self.now, key, request);
+            } else if self.serves(key) {
                 self.on_request(request);
             } else {
                 self.node.waiting.push_back((deadline, key, request));
