@@ -91,9 +91,10 @@ impl Records {
     }
 
     /// Learns what a root, or a root so far, tells.
-    pub(super) fn on_merge(
+    pub(super) fn on_merge<P: Clone + From<Message>>(
         &mut self,
         now: Time,
+        chord: &mut Chord<P>,
         from: NodeHandle,
         migrates: Option<Why>,
         statements: Vec<(RecordKey, Statement)>,
@@ -104,6 +105,7 @@ impl Records {
             keys.insert(key);
         }
         if let Some(why) = migrates {
+            self.hand_on(now, chord, &keys);
             self.tell_migrated(keys, true, from, why);
         }
         Message::Merged

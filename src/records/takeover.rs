@@ -39,8 +39,8 @@ pub struct Fetched {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Takeovers {
     running: Vec<Takeover>,
-    /// New predecessors that fetch their range themselves.
-    fetching: BTreeSet<NodeHandle>,
+    /// New predecessors that fetch their range themselves, and which range.
+    fetching: BTreeMap<NodeHandle, Range>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,9 +70,16 @@ impl Records {
     pub fn on_update<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>, update: Update) {
         if !update.gained {
             self.takeovers.running.retain(|takeover| !update.range.contains(takeover.range.to));
-            match update.peer {
-                Some(peer) if !self.takeovers.fetching.remove(&peer) => self.migrate(update.range, peer),
-                _ => {}
+            let Some(peer) = update.peer else { return };
+            match self.takeovers.fetching.remove(&peer) {
+                None => self.migrate(update.range, peer),
+                // Where several come at once, the predecessor may have one itself by now, and asks for
+                // less than is lost here.
+                Some(fetched) => {
+                    let mut keys = self.keys_in(update.range);
+                    keys.retain(|key| !fetched.contains(key.id()));
+                    self.hand_on(now, chord, &keys);
+                }
             }
             return;
         }
@@ -129,7 +136,7 @@ impl Records {
         let before = chord.predecessor();
         let accepted = !to_successor || chord.notified(now, from);
         if to_successor && accepted && before != Some(from) {
-            self.takeovers.fetching.insert(from);
+            self.takeovers.fetching.insert(from, range);
         }
         let (statements, reached) = self.statements_after(now, after, |id| range.contains(id));
         if to_successor && accepted {
@@ -167,6 +174,7 @@ impl Records {
                 keys.insert(key);
             }
         }
+        self.hand_on(now, chord, &keys);
         if why == Why::NewPredecessor && to_successor && accepted {
             self.tell_migrated(keys, true, from, why);
         }
