@@ -29,9 +29,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::message::Message;
 use self::message::{Number, Route};
-use self::trace::Manner;
 #[cfg(test)]
 pub(crate) use self::mutant::Mutant;
+use self::trace::Manner;
 use crate::id::{Id, NodeHandle};
 use crate::machine::Input;
 use crate::time::Time;

@@ -491,8 +491,7 @@ fn who_is_outside_the_ring_says_so() {
     assert_eq!(feed(&mut node, b, Message::GetNeighbors { question: 1 }), [send(b, Message::NotMember)]);
     assert_eq!(feed(&mut node, b, Message::Ping { question: 1 }), [send(b, Message::NotMember)]);
     let step = Message::NextHop { question: 1, step: Step::Unknown };
-    let ask =
-        Message::GetNextHop { question: 1, key: b.id(), linear: false, last: false, avoid: Vec::new() };
+    let ask = Message::GetNextHop { question: 1, key: b.id(), linear: false, last: false, avoid: Vec::new() };
     assert_eq!(feed(&mut node, b, ask), [send(b, step)]);
 }
 

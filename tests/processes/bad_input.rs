@@ -65,7 +65,10 @@ fn a_bad_name_is_refused_with_the_rule() {
     let cases = [
         ("join #", "not the name of a channel: a name is not empty".to_owned()),
         (&format!("join {long}"), "not the name of a channel: a name has at most 32 characters".to_owned()),
-        ("join a\u{7}b", "not the name of a channel: a name has no blanks and no control characters".to_owned()),
+        (
+            "join a\u{7}b",
+            "not the name of a channel: a name has no blanks and no control characters".to_owned(),
+        ),
         (&format!("whois {long}"), "not the name of a person: a name has at most 32 characters".to_owned()),
         ("msg #rust hello", "not the name of a person: a nick does not begin with #, @ or /".to_owned()),
         ("msg @123 hello", "@123: after @ come at least 8 hexadecimal digits of a node's id".to_owned()),
@@ -129,7 +132,9 @@ fn each_bootstrap_that_fails_gives_its_reason() {
     let (status, errors) =
         refusal("alice", &[&begin[..], &[&address, "--bootstrap", "no-such-host.invalid:7000"]].concat());
     assert_eq!(status, Some(1));
-    assert!(errors.starts_with(&format!("chat: no node of a ring was found: {address}: nothing listens there; ")));
+    assert!(
+        errors.starts_with(&format!("chat: no node of a ring was found: {address}: nothing listens there; "))
+    );
     assert!(errors.contains("no-such-host.invalid:7000: cannot find the host: "), "{errors}");
     // It is itself the one that is to let it in.
     let own = ["--addr", &address, "--bootstrap", &address];
@@ -145,7 +150,8 @@ fn a_nick_that_is_taken_is_refused_and_a_free_one_is_suggested() {
     let mut second = Node::join("alice2", &alice);
     let via = alice.addr().to_string();
     let (status, errors) = refusal("alice", &["--addr", "127.0.0.1:0", "--bootstrap", &via]);
-    let expected = format!("chat: the name alice is taken by the node at {via}; alice3 is free: --nick alice3\n");
+    let expected =
+        format!("chat: the name alice is taken by the node at {via}; alice3 is free: --nick alice3\n");
     assert_eq!((status, errors), (Some(1), expected));
     // Nobody has noticed: the holder still has the name.
     second.ask("msg alice hello", |event| event["state"] == "delivered");

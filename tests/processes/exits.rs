@@ -101,6 +101,9 @@ fn a_second_interrupt_stops_at_once() {
         leaver.has_ended()
     });
     let (status, errors) = leaver.status();
-    assert_eq!((status.code(), &errors[..]), (Some(1), "chat: stopped at once, without handing anything over\n"));
+    assert_eq!(
+        (status.code(), &errors[..]),
+        (Some(1), "chat: stopped at once, without handing anything over\n")
+    );
     assert!(begin.elapsed() < BUSY_TIME, "{:?}", begin.elapsed());
 }

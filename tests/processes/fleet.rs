@@ -167,10 +167,18 @@ impl Node {
     }
 
     /// Waits until `count` events after `mark` are wanted, and returns them.
-    pub fn wait_for(&self, mark: Mark, count: usize, what: &str, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub fn wait_for(
+        &self,
+        mark: Mark,
+        count: usize,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Vec<Value> {
         let (mut next, mut found) = (mark.0, Vec::new());
         self.log.wait(&self.nick, what, |written| {
-            found.extend(written.events[next..].iter().map(|(_, event)| event).filter(|event| wanted(event)).cloned());
+            found.extend(
+                written.events[next..].iter().map(|(_, event)| event).filter(|event| wanted(event)).cloned(),
+            );
             next = written.events.len();
             (count <= found.len()).then(|| std::mem::take(&mut found))
         })
@@ -206,7 +214,8 @@ impl Node {
 
     /// The node that keeps a channel or a name, as this node finds it.
     pub fn root_of(&mut self, target: &str) -> Id {
-        let trace = self.ask(&format!("trace {target}"), |event| is(event, "trace") && event["target"] == target);
+        let trace =
+            self.ask(&format!("trace {target}"), |event| is(event, "trace") && event["target"] == target);
         text(&trace["root"], "id").parse().unwrap()
     }
 
@@ -378,5 +387,11 @@ pub fn take(nodes: &mut Vec<Node>, id: Id) -> Node {
 pub fn figures(mut times: Vec<Duration>) -> String {
     times.sort();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)];
-    format!("{} times: p50 {:.1?}, p99 {:.1?}, longest {:.1?}", times.len(), at(50), at(99), times[times.len() - 1])
+    format!(
+        "{} times: p50 {:.1?}, p99 {:.1?}, longest {:.1?}",
+        times.len(),
+        at(50),
+        at(99),
+        times[times.len() - 1]
+    )
 }

@@ -77,7 +77,8 @@ fn item_1_a_node_starts_with_nick_address_and_bootstrap_and_announces_its_id() {
     // The first two lead nowhere: the third answers.
     let nowhere = free_address(|_| true);
     let via = format!("localhost:{}", alice.addr().port());
-    let bootstrap = ["--bootstrap", &nowhere, "--bootstrap", "no-such-host.invalid:7000", "--bootstrap", &via];
+    let bootstrap =
+        ["--bootstrap", &nowhere, "--bootstrap", "no-such-host.invalid:7000", "--bootstrap", &via];
     let bob = Node::spawn("bob", &[&["--addr", &address][..], &bootstrap].concat()).ready();
     let ready = bob.wait("ready", |event| is(event, "ready"));
     assert_eq!((text(&ready, "nick"), text(&ready, "ring")), ("bob", "joined"));
@@ -244,12 +245,16 @@ fn item_8_a_message_to_a_name_finds_the_node_of_its_holder() {
     let sent = alice.ask("msg bob hi, bob", |event| is_sent(event, "delivered"));
     assert_eq!(sent["to"], "bob");
     let shown = bob.wait("hi, bob", |event| is(event, "private"));
-    assert_eq!((&shown["from"], &shown["text"], &shown["id"]), (&"alice".into(), &"hi, bob".into(), &sent["id"]));
+    assert_eq!(
+        (&shown["from"], &shown["text"], &shown["id"]),
+        (&"alice".into(), &"hi, bob".into(), &sent["id"])
+    );
     bob.ask("msg alice hi, alice", |event| is_sent(event, "delivered"));
     alice.wait("hi, alice", |event| is(event, "private") && event["text"] == "hi, alice");
     // The holder goes, and another one of the same name comes.
     bob.exit();
-    let failed = alice.ask("msg bob still there?", |event| is_sent(event, "failed") || is_sent(event, "delivered"));
+    let failed =
+        alice.ask("msg bob still there?", |event| is_sent(event, "failed") || is_sent(event, "delivered"));
     assert_eq!(failed["reason"], "nobody has the name bob");
     let other_bob = Node::join("bob", &carol);
     alice.ask("msg bob welcome back", |event| is_sent(event, "delivered"));

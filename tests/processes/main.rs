@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
-mod debug;
 mod fleet;
 mod items;
 mod crowd;
