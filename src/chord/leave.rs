@@ -85,6 +85,7 @@ impl<P: Clone> Chord<P> {
         if accepted {
             self.membership = Membership::Member;
             self.upcall(Upcall::NeighbourLeft(from));
+            self.acquaintances.retain(|&node| node != from);
             self.drop_successor(from, successors);
             if self.predecessor == Some(from) {
                 self.replace_predecessor(predecessor);
