@@ -160,11 +160,45 @@ fn a_node_that_came_between_is_adopted_once_it_has_answered() {
     );
     assert_eq!(node.successors(), [c, d, e], "it has not answered yet");
     let answer = Message::Neighbors { question: next, predecessor: Some(a), successors: vec![c, d, e] };
+    let got = feed(&mut node, b, answer);
+    let nearer = asked(&got);
     assert_eq!(
-        feed(&mut node, b, answer),
-        [told(Upcall::SuccessorsChanged { before: Some(c) }), send(b, Message::Notify)]
+        got,
+        [
+            told(Upcall::SuccessorsChanged { before: Some(c) }),
+            send(b, Message::Notify),
+            send(b, Message::GetNeighbors { question: nearer })
+        ],
+        "somebody may have come nearer still"
     );
     assert_eq!(node.successors(), [b, c, d]);
+}
+
+/// Several have come into one gap: their places are found without waiting for the next round.
+#[test]
+fn whoever_is_told_of_a_newcomer_stabilizes_at_once() {
+    let [a, b, c] = nodes();
+    let mut node = member(a, c, &[b, c]);
+    assert_eq!(feed(&mut node, c, Message::NewPredecessor), [], "it is not the successor");
+    let got = feed(&mut node, b, Message::NewPredecessor);
+    assert_eq!(got, [send(b, Message::GetNeighbors { question: asked(&got) })]);
+    assert_eq!(feed(&mut node, b, Message::NewPredecessor), [], "it is being asked");
+}
+
+/// In a young ring, all neighbours that are known can go at once: those that they told of may know the rest.
+#[test]
+fn a_node_that_has_lost_all_neighbours_asks_those_that_they_told_of() {
+    let [a, b, c] = nodes();
+    let mut node = member(a, b, &[b]);
+    node.stabilize();
+    let question = asked(&outputs(&mut node));
+    let answer = Message::Neighbors { question, predecessor: Some(c), successors: vec![c, b] };
+    feed(&mut node, b, answer);
+    lose(&mut node, b);
+    let got = outputs(&mut node);
+    assert!(!node.is_alone());
+    assert_eq!(node.is_root(b.id()), None, "another may be the root");
+    assert!(got.contains(&send(c, Message::GetNeighbors { question: asked(&got) })), "{got:?}");
 }
 
 /// "No answer: keep the list, notify succ(t)[0]" (Zave 2017, StabilizeFromPredecessor).
@@ -232,7 +266,10 @@ fn a_list_that_changed_since_the_question_is_asked_for_again() {
 fn a_nearer_candidate_becomes_the_predecessor_and_the_range_shrinks() {
     let [a, b, c, d] = nodes();
     let mut node = member(c, a, &[d]);
-    assert_eq!(feed(&mut node, b, Message::Notify), [update(false, a, b, Some(b), Why::NewPredecessor)]);
+    assert_eq!(
+        feed(&mut node, b, Message::Notify),
+        [send(a, Message::NewPredecessor), update(false, a, b, Some(b), Why::NewPredecessor)]
+    );
     assert_eq!(node.predecessor(), Some(b));
     assert_eq!(node.is_root(b.id()), Some(false));
 }
