@@ -239,7 +239,10 @@ impl Turn<'_> {
             if deadline <= self.now {
                 continue;
             }
-            if self.serves(key) {
+            if self.node.chord.is_root(key) == Some(false) {
+                // Another has become the root meanwhile.
+                self.node.chord.pass_on(self.now, key, request);
+            } else if self.serves(key) {
                 self.on_request(request);
             } else {
                 self.node.waiting.push_back((deadline, key, request));
