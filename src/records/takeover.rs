@@ -131,7 +131,7 @@ impl Records {
         if to_successor && accepted && before != Some(from) {
             self.takeovers.fetching.insert(from);
         }
-        let (statements, reached) = self.statements_after(now, after, |id| range.contains(id));
+        let (statements, reached) = self.statements_after(now, after, |_, id| range.contains(id));
         if to_successor && accepted {
             let keys = statements.iter().map(|(key, _)| key.clone()).collect();
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
