@@ -465,6 +465,11 @@ impl<P: Clone> Chord<P> {
         }
     }
 
+    /// Where the range of keys begins that the application was last told of.
+    pub fn range_start(&self) -> Option<Id> {
+        self.range_start
+    }
+
     /// Starts a ring of this node alone.
     pub fn create(&mut self, now: Time) {
         self.set_time(now);
