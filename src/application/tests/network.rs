@@ -147,7 +147,7 @@ fn follow(node: NodeHandle, updates: &[Update]) -> Option<Id> {
         let Update { gained, range, before, .. } = *update;
         match start {
             None => {
-                assert!(gained && range.to == node.id(), "at first, everything up to the node: {update:?}")
+                assert!(gained && range.to == node.id(), "at first, all up to the node: {update:?}");
             }
             Some(start) if gained => assert_eq!(range.to, start, "it grows where it ended: {update:?}"),
             Some(start) => assert_eq!(range.from, start, "it shrinks where it began: {update:?}"),

@@ -39,10 +39,10 @@ const ROWS: [Row; 20] = [
     }),
     ("start()", "Driver::run", || {
         // Compiles: a host is a machine that a driver can run, also on another thread.
-        fn runs<M: Machine<Message: Send> + Send>() -> bool {
+        fn runs<M: Machine<Message: Send> + Send>(_: &M) -> bool {
             true
         }
-        runs::<Host<Probe>>()
+        runs(&Probe::host(node(1)))
     }),
     ("register_command(cmd, callback)", "Host::register", || {
         Probe::host(node(1)).register(NOBODYS, Probe::echo) == Ok(())
