@@ -87,6 +87,10 @@ impl<P: Clone> Chord<P> {
         if self.successors.contains(&peer) {
             let successors = self.successors.iter().copied().filter(|&node| node != peer).collect();
             self.set_successors(successors);
+            if self.successors.is_empty() && self.predecessor.is_none() {
+                // Nobody can say any more that it is before this node: the whole circle is its own.
+                self.tell_update(Why::PredecessorLost);
+            }
         }
         if self.predecessor == Some(peer) {
             self.predecessor_before = self.predecessor.take();

@@ -489,7 +489,7 @@ impl<P: Clone> Chord<P> {
         self.outputs.push_back(Output::Upcall(upcall));
     }
 
-    fn new_number(&mut self) -> Number {
+    pub(crate) fn new_number(&mut self) -> Number {
         self.next_number += 1;
         self.next_number
     }

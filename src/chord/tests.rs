@@ -555,3 +555,65 @@ fn a_trace_goes_around_a_node_that_does_not_answer() {
     let hops: Vec<_> = way.hops.iter().map(|&(node, _)| node).collect();
     assert_eq!((hops, &way.silent[..], way.end), (vec![a, b, d], &[c][..], Ok(d)));
 }
+
+#[test]
+fn a_request_that_is_given_back_is_delivered_again_or_goes_to_who_took_over() {
+    let [a, b, c] = nodes();
+    let mut node = member(b, a, &[c]);
+    let route =
+        |hops| Route { key: b.id(), origin: c, id: 7, hops, last: true, body: Body::Request("hello") };
+    let request = || Request { origin: c, id: 7, payload: "hello" };
+    let delivered = told(Upcall::Deliver { key: b.id(), request: request() });
+    assert_eq!(feed(&mut node, a, Message::Route(route(1))), std::slice::from_ref(&delivered));
+    assert_eq!(feed(&mut node, a, Message::Route(route(1))), [], "a repeat");
+    node.pass_on(START, b.id(), request());
+    assert_eq!(outputs(&mut node), [delivered]);
+    node.leave(START);
+    let Some(Output::Send { message: Message::Leaving { question, .. }, .. }) = outputs(&mut node).pop()
+    else {
+        panic!("it asks its successor to take over");
+    };
+    feed(&mut node, c, Message::LeavingHeard { question, accepted: true });
+    node.pass_on(START, b.id(), request());
+    assert_eq!(outputs(&mut node), [send(c, Message::Route(route(1)))]);
+}
+
+#[test]
+fn the_last_member_is_told_that_the_whole_circle_is_its_own() {
+    let [a, b, _] = nodes();
+    let mut node = member(b, a, &[a]);
+    let leaving = Message::Leaving { question: 1, predecessor: Some(b), successors: vec![b, a] };
+    assert_eq!(
+        feed(&mut node, a, leaving),
+        [
+            told(Upcall::NeighbourLeft(a)),
+            told(Upcall::SuccessorsChanged { before: Some(a) }),
+            update(true, b, a, Some(a), Why::PredecessorLeft),
+            send(a, Message::LeavingHeard { question: 1, accepted: true }),
+        ]
+    );
+    let mut node = member(b, a, &[a]);
+    assert_eq!(
+        lose(&mut node, a),
+        [
+            told(Upcall::Lost(a)),
+            told(Upcall::SuccessorsChanged { before: Some(a) }),
+            update(true, b, a, Some(a), Why::PredecessorLost),
+        ]
+    );
+}
+
+#[test]
+fn who_loses_the_predecessor_and_then_everyone_else_is_told_as_well() {
+    let [a, b, c] = nodes();
+    let mut node = member(b, a, &[c]);
+    assert_eq!(lose(&mut node, a), [told(Upcall::Lost(a))], "c may know who is before");
+    assert_eq!(
+        lose(&mut node, c),
+        [
+            told(Upcall::Lost(c)),
+            told(Upcall::SuccessorsChanged { before: Some(c) }),
+            update(true, b, a, Some(a), Why::PredecessorLost),
+        ]
+    );
+}
