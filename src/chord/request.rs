@@ -139,6 +139,15 @@ impl<P: Clone> Chord<P> {
         self.send_reply(origin, id, 0, Answer::Payload(payload));
     }
 
+    /// Answers the request `id` of `origin`, which changed nothing.
+    ///
+    /// The answer is not kept: if it is lost, the application is asked again.
+    pub fn reply_read(&mut self, now: Time, origin: NodeHandle, id: Number, payload: P) {
+        self.set_time(now);
+        self.answers.given.remove(&(origin, id));
+        self.send_reply(origin, id, 0, Answer::Payload(payload));
+    }
+
     fn ask_application(&mut self, target: Target, body: Body<P>) -> Number {
         let id = self.new_number();
         if self.requests.waiting.len() == REQUESTS_MAX {
