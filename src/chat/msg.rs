@@ -145,7 +145,7 @@ impl Chat {
             Found::Node(node) => self.send_private(cx, &to, node),
             Found::Nobody => self.fail_first(cx, &to, "no node has an id that begins so"),
             Found::Several => {
-                self.fail_first(cx, &to, "several nodes have an id that begins so; give more digits")
+                self.fail_first(cx, &to, "several nodes have an id that begins so; give more digits");
             }
         }
     }

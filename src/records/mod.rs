@@ -19,7 +19,7 @@ mod push;
 mod repair;
 #[cfg(test)]
 mod tests;
-mod takeover;
+pub mod takeover;
 
 use std::collections::BTreeMap;
 use std::fmt;
