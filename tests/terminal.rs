@@ -227,11 +227,11 @@ fn tab_completes_commands_and_the_channels_that_were_seen() {
     desk.types("\x03");
     desk.wait_for_line("alice> ");
     // Where there is a choice, it is listed, and messages are shown again at once.
-    desk.types("st\t");
-    desk.wait_for_row("stop    status");
+    desk.types("wh\t");
+    desk.wait_for_row("who    whois");
     puppet.tell("say after the list");
     desk.wait_for_row("[#rust] bob: after the list");
-    desk.wait_for_line("alice> st");
+    desk.wait_for_line("alice> who");
 }
 
 #[test]

@@ -61,6 +61,11 @@ impl Chat {
         self.stage == Stage::Ready
     }
 
+    /// Whether this node tells its successor all that it keeps: what comes now waits for the successor.
+    pub fn is_handing_over(&self) -> bool {
+        matches!(&self.stage, Stage::Leaving(leaving) if Step::HandingOver <= leaving.step)
+    }
+
     /// Leaves in good order.
     pub fn exit(&mut self, cx: &mut Context<'_>) {
         match self.stage {

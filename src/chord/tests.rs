@@ -389,7 +389,7 @@ fn a_request_is_sent_again_under_the_same_number_and_given_up_in_the_end() {
                     tries.push(to);
                 }
                 Output::Upcall(Upcall::Failed { id: number, why }) => {
-                    failed.push((number, why, now.since(START)))
+                    failed.push((number, why, now.since(START)));
                 }
                 _ => {}
             }
