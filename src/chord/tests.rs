@@ -518,3 +518,15 @@ fn a_trace_goes_around_a_node_that_does_not_answer() {
     let hops: Vec<_> = way.hops.iter().map(|&(node, _)| node).collect();
     assert_eq!((hops, &way.silent[..], way.end), (vec![a, b, d], &[c][..], Ok(d)));
 }
+
+#[test]
+fn a_finger_that_is_the_node_itself_ends_the_table() {
+    let [a, b] = nodes();
+    // The one with the longer range: half the circle from it, it is the root itself.
+    let (me, other) = if a.id().distance_to(b.id()) < b.id().distance_to(a.id()) { (a, b) } else { (b, a) };
+    let mut node = member(me, other, &[other, me]);
+    outputs(&mut node);
+    node.handle(START, Input::Wakeup);
+    assert_eq!(outputs(&mut node), []);
+    assert_eq!(node.next_wakeup(), Some(START + STABILIZE_EVERY), "no other finger is looked for at once");
+}
