@@ -617,3 +617,15 @@ fn who_loses_the_predecessor_and_then_everyone_else_is_told_as_well() {
         ]
     );
 }
+
+#[test]
+fn a_finger_that_is_the_node_itself_ends_the_table() {
+    let [a, b] = nodes();
+    // The one with the longer range: half the circle from it, it is the root itself.
+    let (me, other) = if a.id().distance_to(b.id()) < b.id().distance_to(a.id()) { (a, b) } else { (b, a) };
+    let mut node = member(me, other, &[other, me]);
+    outputs(&mut node);
+    node.handle(START, Input::Wakeup);
+    assert_eq!(outputs(&mut node), []);
+    assert_eq!(node.next_wakeup(), Some(START + STABILIZE_EVERY), "no other finger is looked for at once");
+}

@@ -172,7 +172,8 @@ impl<'a> Ring<'a> {
 
     /// Every record is on its root, and the next nodes know the same of it.
     fn check_copies(&self) -> Result<(), String> {
-        let keys: BTreeMap<&RecordKey, Id> = self.nodes.iter().flat_map(|node| node.records().keys()).collect();
+        let keys: BTreeMap<&RecordKey, Id> =
+            self.nodes.iter().flat_map(|node| node.records().keys()).collect();
         for (key, id) in keys {
             let root = self.place(id);
             let known = self.nodes[root].records().digest(key);
