@@ -154,6 +154,13 @@ impl IdPrefix {
     }
 }
 
+impl From<Id> for IdPrefix {
+    /// All of its digits.
+    fn from(id: Id) -> IdPrefix {
+        IdPrefix { start: id, digits: 2 * ID_BYTES }
+    }
+}
+
 fn digit(id: Id, i: usize) -> u8 {
     if i.is_multiple_of(2) { id.0[i / 2] >> 4 } else { id.0[i / 2] & 0x0f }
 }

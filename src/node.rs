@@ -259,7 +259,7 @@ impl Turn<'_> {
         let now = self.node.chord.successors().first().copied();
         match now {
             Some(successor) if before != Some(successor) => {
-                self.ring_changed(RingChange::Successor, successor)
+                self.ring_changed(RingChange::Successor, successor);
             }
             Some(_) => {}
             None => {

@@ -96,13 +96,16 @@ impl Chat {
         request: &chord::Request<Payload>,
         Request { nick, claim }: Request,
     ) {
-        let holder = cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now)).cloned();
-        if let Some(holder) = holder.filter(|holder| holder.holder != claim.holder && claim.held)
-            && (holder.since, holder.holder) < (claim.since, claim.holder)
-        {
-            return cx.reply(request, Payload::Claimed(Answer::Taken(holder.holder)));
+        let holder =
+            cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now)).map(|held| held.holder);
+        if let Some(holder) = holder.filter(|&holder| holder != claim.holder && claim.held) {
+            return cx.reply_read(request, Payload::Claimed(Answer::Taken(holder)));
         }
-        cx.records.merge(cx.now, &RecordKey::Name(nick), Statement::Claim(claim, Age::NEW));
+        let key = RecordKey::Name(nick);
+        if !cx.records.has_room(&key) {
+            return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
+        }
+        cx.records.merge(cx.now, &key, Statement::Claim(claim, Age::NEW));
         let payload = Payload::Claimed(Answer::Held);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }

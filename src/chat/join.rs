@@ -87,8 +87,10 @@ pub(super) struct Session {
     pub(super) seen: Option<Place>,
     /// Messages that came before one that is missing, with the place of the one before each.
     pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
-    /// Whether the root has been asked for what is missing.
+    /// Whether the root is being asked for what is missing.
     pub(super) catching_up: bool,
+    /// The last message that waited for a missing one when the root was asked.
+    pub(super) asked_for: Option<Place>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,6 +131,9 @@ impl Chat {
         let last = known.and_then(|known| known.log.last());
         let nick = membership.nick.clone();
         let key = RecordKey::Channel(channel.clone());
+        if is_new && !cx.records.has_room(&key) {
+            return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
+        }
         cx.records.merge(cx.now, &key, Statement::Member(membership, Age::NEW));
         let acknowledged =
             Acknowledged { origin: request.origin, id: request.id, channel, nick, is_new, last };

@@ -28,17 +28,18 @@ use self::payload::Payload;
 use crate::chord::message::Number;
 use crate::chord::{Chord, Failure, Request, trace::Way};
 use crate::id::NodeHandle;
+pub use crate::records::channel::TEXT_BYTES_MAX;
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{Migrated, RecordKey, Records};
 use crate::time::Time;
-
-/// The longest message, in bytes.
-pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// What a peer is told whose message is empty or too long.
 fn text_rule() -> String {
     format!("a message has 1 to {TEXT_BYTES_MAX} bytes")
 }
+
+/// What is answered to a statement for which there is no room.
+const NO_ROOM: &str = "there is no room for more, neither in this channel or name nor on its node";
 
 /// How many channels one person may be in.
 const CHANNELS_MAX: usize = 256;
@@ -121,6 +122,7 @@ struct Write {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Then {
     Answer { origin: NodeHandle, id: Number, payload: Payload },
+    Renew(renew::Acknowledged),
     Join(join::Acknowledged),
     Leave(leave::Acknowledged),
     Send(send::Acknowledged),
@@ -146,6 +148,11 @@ impl Context<'_> {
 
     fn error(&mut self, command: &str, message: impl Into<String>) {
         self.tell(Event::Error { command: command.to_owned(), message: message.into() });
+    }
+
+    /// Answers a request that changed nothing.
+    fn reply_read(&mut self, request: &Request<Payload>, payload: Payload) {
+        self.chord.reply_read(self.now, request.origin, request.id, payload);
     }
 
     fn reply(&mut self, request: &Request<Payload>, payload: Payload) {
@@ -306,6 +313,7 @@ impl Chat {
         while let Some(write) = self.writes.pop_front_if(|write| cx.records.is_acknowledged(write.revision)) {
             match write.then {
                 Then::Answer { origin, id, payload } => cx.chord.reply(cx.now, origin, id, payload),
+                Then::Renew(renew) => renew.answer(cx),
                 Then::Join(join) => self.on_join_acknowledged(cx, join),
                 Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
                 Then::Send(send) => self.on_send_acknowledged(cx, send),

@@ -106,7 +106,7 @@ impl Chat {
     ) {
         let holder = cx.records.claims(nick).and_then(|claims| claims.holder(cx.now));
         let found = holder.map(|claim| claim.holder);
-        cx.reply(request, Payload::Found(found));
+        cx.reply_read(request, Payload::Found(found));
     }
 
     pub(super) fn on_looked_up(&mut self, cx: &mut Context<'_>, to: Recipient, found: Option<NodeHandle>) {
@@ -137,7 +137,7 @@ impl Chat {
             (true, Some(_)) => Found::Several,
             (false, _) => Found::Nobody,
         };
-        cx.reply(request, Payload::NodeFound(found));
+        cx.reply_read(request, Payload::NodeFound(found));
     }
 
     pub(super) fn on_node_found(&mut self, cx: &mut Context<'_>, to: Recipient, found: Found) {
@@ -145,7 +145,7 @@ impl Chat {
             Found::Node(node) => self.send_private(cx, &to, node),
             Found::Nobody => self.fail_first(cx, &to, "no node has an id that begins so"),
             Found::Several => {
-                self.fail_first(cx, &to, "several nodes have an id that begins so; give more digits")
+                self.fail_first(cx, &to, "several nodes have an id that begins so; give more digits");
             }
         }
     }
@@ -174,7 +174,7 @@ impl Chat {
             Addressee::Node(id) => *id == self.me.id(),
         };
         if private.text.is_empty() || TEXT_BYTES_MAX < private.text.len() {
-            return cx.reply(request, Payload::Refused(super::text_rule()));
+            return cx.reply_read(request, Payload::Refused(super::text_rule()));
         }
         let heard = if is_mine && self.is_ready() { Heard::Shown } else { Heard::NotMe };
         if heard == Heard::Shown {

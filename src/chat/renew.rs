@@ -11,6 +11,8 @@ use super::join::Stage;
 use super::payload::Payload;
 use super::{Chat, Context, Pending, Then};
 use crate::chord;
+use crate::chord::message::Number;
+use crate::id::NodeHandle;
 use crate::records::channel::{Entry, Membership, Place};
 use crate::records::lease::{Age, RENEW_EVERY};
 use crate::records::name::ChannelName;
@@ -38,6 +40,20 @@ pub struct Answer {
     pub missed: Vec<Entry>,
     /// Whether there are more.
     pub more: bool,
+}
+
+/// A renewal that waits until enough copies have it, and all that the answer tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Acknowledged {
+    origin: NodeHandle,
+    id: Number,
+    answer: Answer,
+}
+
+impl Acknowledged {
+    pub(super) fn answer(self, cx: &mut Context<'_>) {
+        cx.chord.reply_read(cx.now, self.origin, self.id, Payload::Renewed(self.answer));
+    }
 }
 
 impl Chat {
@@ -74,6 +90,7 @@ impl Chat {
     pub(super) fn catch_up(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
         let Some(session) = self.sessions.get_mut(channel) else { return };
         if !std::mem::replace(&mut session.catching_up, true) {
+            session.asked_for = session.ahead.last_key_value().map(|(&place, _)| place);
             self.renew_membership(cx, channel);
         }
     }
@@ -90,8 +107,12 @@ impl Chat {
         let mut after = known.log.after(seen);
         let missed: Vec<Entry> = after.by_ref().take(MISSED_MAX).cloned().collect();
         let more = after.next().is_some();
-        let payload = Payload::Renewed(Answer { missed, more });
-        self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
+        if known.log.last() < seen {
+            // The log was lost with all its copies: what comes next comes after what members have seen.
+            self.raise_term(&channel, seen);
+        }
+        let answer = Answer { missed, more };
+        self.after_write(cx, Then::Renew(Acknowledged { origin: request.origin, id: request.id, answer }));
     }
 
     pub(super) fn on_renewed(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
@@ -107,10 +128,17 @@ impl Chat {
             }
         }
         if answer.more {
-            self.catch_up(cx, &channel);
-        } else {
-            self.show_ahead(cx, &channel);
+            return self.catch_up(cx, &channel);
         }
+        // What the root does not have although it was asked later than the rest came, nobody has.
+        let asked_for = session.asked_for.take();
+        if let Some(session) = self.sessions.get_mut(&channel)
+            && let Some(first) = session.ahead.first_entry()
+            && Some(*first.key()) <= asked_for
+        {
+            session.seen = session.seen.max(first.get().after);
+        }
+        self.show_ahead(cx, &channel);
     }
 
     /// The next message that comes, or the next renewal, asks again.

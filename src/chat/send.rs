@@ -158,9 +158,12 @@ impl Chat {
         Request { channel, from, messages }: Request,
     ) {
         if messages.iter().any(|(_, text)| text.is_empty() || TEXT_BYTES_MAX < text.len()) {
-            return cx.reply(request, Payload::Refused(super::text_rule()));
+            return cx.reply_read(request, Payload::Refused(super::text_rule()));
         }
         let ids = messages.iter().map(|(id, _)| *id).collect();
+        if !cx.records.has_room(&RecordKey::Channel(channel.clone())) {
+            return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
+        }
         for (id, text) in messages {
             // "A message has one place: an id that is in the log keeps it."
             let is_known = cx.records.channel(&channel).is_some_and(|known| known.log.get(&id).is_some());
@@ -177,16 +180,27 @@ impl Chat {
     /// The next place that this root gives out.
     ///
     /// A term begins with a higher epoch than any message has, and than the terms of a root whose log
-    /// was lost with all copies: it is at least the clock, in seconds.
+    /// was lost with all copies: it is at least the clock, in milliseconds.
     fn next_place(&mut self, cx: &Context<'_>, channel: &ChannelName) -> Place {
         let last = cx.records.channel(channel).and_then(|known| known.log.last());
         let term = self.terms.entry(channel.clone()).or_insert_with(|| Term {
-            epoch: last.map_or(1, |last| last.epoch + 1).max(cx.now.as_micros() / 1_000_000),
+            epoch: last.map_or(1, |last| last.epoch.saturating_add(1)).max(cx.now.as_micros() / 1_000),
             next_seq: 1,
         });
         let place = Place { epoch: term.epoch, root: self.me, seq: term.next_seq };
         term.next_seq += 1;
         place
+    }
+
+    /// The next place of a channel comes after `seen`.
+    pub(super) fn raise_term(&mut self, channel: &ChannelName, seen: Option<Place>) {
+        if let Some(seen) = seen {
+            let epoch = seen.epoch.saturating_add(1);
+            let term = self.terms.entry(channel.clone()).or_insert(Term { epoch, next_seq: 1 });
+            if term.epoch < epoch {
+                *term = Term { epoch, next_seq: 1 };
+            }
+        }
     }
 
     /// This node is no longer, or newly, the root of some channels: their terms end.

@@ -43,7 +43,7 @@ impl Chat {
         channel: &ChannelName,
     ) {
         let members = Chat::members_of(cx, channel);
-        cx.reply(request, Payload::Members(members));
+        cx.reply_read(request, Payload::Members(members));
     }
 
     pub(super) fn on_members(

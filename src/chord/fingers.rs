@@ -62,8 +62,13 @@ impl<P: Clone> Chord<P> {
     }
 
     pub(super) fn fix_fingers_when_due(&mut self) {
-        if self.is_member() && self.fingers.next_fix <= self.now {
-            self.fix_fingers();
+        if !self.is_member() || self.now < self.fingers.next_fix {
+            return;
+        }
+        match self.fingers.under_way {
+            // It is answered, or fails, in bounded time.
+            Some(_) => self.fingers.next_fix = self.now + FIX_MISSING_EVERY,
+            None => self.fix_fingers(),
         }
     }
 
@@ -94,6 +99,11 @@ impl<P: Clone> Chord<P> {
         }
         let pause = if self.fingers.missing { FIX_MISSING_EVERY } else { FIX_EVERY };
         self.fingers.next_fix = self.now + pause;
+    }
+
+    /// Whether the request `id`, which failed, was for a finger: it is looked up again in its turn.
+    pub(super) fn finger_not_found(&mut self, id: Number) -> bool {
+        self.fingers.under_way.take_if(|(under_way, _)| *under_way == id).is_some()
     }
 
     /// Whether the answer `id` was for a finger; then it is entered.

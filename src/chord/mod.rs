@@ -14,6 +14,8 @@ mod join;
 mod leave;
 pub mod message;
 mod mutant;
+#[cfg(test)]
+mod tests;
 mod rectify;
 mod request;
 mod route;

@@ -28,7 +28,10 @@ const RETRY_MAX: Duration = Duration::from_millis(1600);
 /// How many own requests may wait for an answer.
 const REQUESTS_MAX: usize = 65_536;
 
-/// How many answers are kept for origins that ask again.
+/// How long an answer is kept for an origin that asks again: as long as it may.
+const ANSWER_KEPT: Duration = REQUEST_DEADLINE.saturating_mul(2);
+
+/// How many answers are kept.
 const ANSWERS_MAX: usize = 8_192;
 
 /// The own requests that wait for an answer.
@@ -89,7 +92,21 @@ impl<P> Waiting<P> {
 pub(super) struct Answers<P> {
     /// Nothing yet while the application still works on it.
     given: BTreeMap<(NodeHandle, Number), Option<P>>,
-    oldest_first: VecDeque<(NodeHandle, Number)>,
+    oldest_first: VecDeque<(Time, NodeHandle, Number)>,
+}
+
+impl<P> Answers<P> {
+    /// Makes room for a request that has come at `now`.
+    fn expect(&mut self, now: Time, origin: NodeHandle, id: Number) {
+        while let Some(&(time, origin, id)) = self.oldest_first.front()
+            && (time + ANSWER_KEPT <= now || self.oldest_first.len() == ANSWERS_MAX)
+        {
+            self.oldest_first.pop_front();
+            self.given.remove(&(origin, id));
+        }
+        self.oldest_first.push_back((now, origin, id));
+        self.given.insert((origin, id), None);
+    }
 }
 
 impl<P> Default for Answers<P> {
@@ -136,6 +153,15 @@ impl<P: Clone> Chord<P> {
         if let Some(answer) = self.answers.given.get_mut(&(origin, id)) {
             *answer = Some(payload.clone());
         }
+        self.send_reply(origin, id, 0, Answer::Payload(payload));
+    }
+
+    /// Answers the request `id` of `origin`, which changed nothing.
+    ///
+    /// The answer is not kept: if it is lost, the application is asked again.
+    pub fn reply_read(&mut self, now: Time, origin: NodeHandle, id: Number, payload: P) {
+        self.set_time(now);
+        self.answers.given.remove(&(origin, id));
         self.send_reply(origin, id, 0, Answer::Payload(payload));
     }
 
@@ -193,12 +219,18 @@ impl<P: Clone> Chord<P> {
             }
             let Some(mut waiting) = self.requests.remove(id) else { return };
             if waiting.deadline <= self.now {
-                self.upcall(Upcall::Failed { id, why: Failure::NoAnswer });
+                self.fail_request(id, Failure::NoAnswer);
             } else {
                 waiting.pause = (waiting.pause * 2).min(RETRY_MAX);
                 waiting.retry = self.now + waiting.pause;
                 self.try_request(id, waiting);
             }
+        }
+    }
+
+    fn fail_request(&mut self, id: Number, why: Failure) {
+        if !self.finger_not_found(id) {
+            self.upcall(Upcall::Failed { id, why });
         }
     }
 
@@ -236,13 +268,7 @@ impl<P: Clone> Chord<P> {
             Some(None) => return,
             None => {}
         }
-        if self.answers.oldest_first.len() == ANSWERS_MAX
-            && let Some(oldest) = self.answers.oldest_first.pop_front()
-        {
-            self.answers.given.remove(&oldest);
-        }
-        self.answers.oldest_first.push_back((origin, id));
-        self.answers.given.insert((origin, id), None);
+        self.answers.expect(self.now, origin, id);
         let request = Request { origin, id, payload };
         self.upcall(match key {
             Some(key) => Upcall::Deliver { key, request },

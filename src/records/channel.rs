@@ -11,6 +11,9 @@ use super::name::Nick;
 use crate::id::NodeHandle;
 use crate::time::Time;
 
+/// The longest message, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4096;
+
 /// How many messages of a channel are kept: the newest.
 pub const LOG_MAX: usize = 1000;
 
@@ -86,6 +89,11 @@ impl Channel {
         Ok(())
     }
 
+    /// How many people have a statement here, in the channel or not.
+    pub(super) fn statements(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn set_member_revision(&mut self, node: &NodeHandle, revision: u64) {
         self.members.set_revision(node, revision);
     }
@@ -153,59 +161,31 @@ pub struct Log {
     horizon: Option<Place>,
 }
 
-/// What became of an entry that was merged.
-#[derive(Debug)]
-pub(super) struct LogMerged {
-    news: bool,
-    replaced: Option<u64>,
-    pruned: Option<u64>,
-}
-
-impl LogMerged {
-    const KNOWN: LogMerged = LogMerged { news: false, replaced: None, pruned: None };
-
-    pub(super) fn pruned(&self) -> impl Iterator<Item = u64> + use<> {
-        self.pruned.into_iter()
-    }
-}
-
-impl From<LogMerged> for Merged {
-    fn from(merged: LogMerged) -> Merged {
-        if merged.news { Merged::News { before: merged.replaced } } else { Merged::Known }
-    }
-}
-
 impl Log {
+    /// Learns a message, and returns whether it was news.
+    ///
     /// "A message has one place": of two that roots have given it, the earlier one.
-    pub(super) fn merge(&mut self, entry: Entry, revision: u64) -> LogMerged {
-        if self.horizon.is_some_and(|horizon| entry.place <= horizon)
-            || self.entries.contains_key(&entry.place)
-        {
-            return LogMerged::KNOWN;
+    /// No root gives out a place twice: its epochs begin with its clock, so one that has lost its memory
+    /// does not come back to a former one. Were it to, the first message here would keep the place.
+    /// The revisions of what had to go are added to `dropped`.
+    pub(super) fn merge(&mut self, entry: Entry, revision: u64, dropped: &mut Vec<u64>) -> bool {
+        let is_too_old = self.horizon.is_some_and(|horizon| entry.place <= horizon);
+        let is_placed = self.places.get(&entry.id).is_some_and(|&known| known <= entry.place);
+        if is_too_old || is_placed || self.entries.contains_key(&entry.place) {
+            return false;
         }
-        if LOG_MAX <= self.entries.len()
-            && let Some((&oldest, _)) = self.entries.first_key_value()
-            && entry.place < oldest
-        {
-            self.horizon = Some(entry.place);
-            return LogMerged::KNOWN;
+        if let Some(later) = self.places.insert(entry.id, entry.place) {
+            dropped.extend(self.entries.remove(&later).map(|(_, revision)| revision));
         }
-        let replaced = match self.places.get(&entry.id) {
-            Some(&known) if known < entry.place => return LogMerged::KNOWN,
-            Some(known) => self.entries.remove(known).map(|(_, revision)| revision),
-            None => None,
-        };
-        self.places.insert(entry.id, entry.place);
         self.entries.insert(entry.place, (entry, revision));
-        let mut pruned = None;
-        if LOG_MAX < self.entries.len()
+        while LOG_MAX < self.entries.len()
             && let Some((place, (oldest, revision))) = self.entries.pop_first()
         {
             self.places.remove(&oldest.id);
             self.horizon = Some(place);
-            pruned = Some(revision);
+            dropped.push(revision);
         }
-        LogMerged { news: true, replaced, pruned }
+        !dropped.contains(&revision)
     }
 
     /// The message with this id.

@@ -55,6 +55,11 @@ impl Claims {
         self.0.all().try_for_each(|claim| write!(facts, "{} {} ", claim.holder.addr(), claim.version))
     }
 
+    /// How many people have a statement here.
+    pub(super) fn statements(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn set_revision(&mut self, holder: &NodeHandle, revision: u64) {
         self.0.set_revision(holder, revision);
     }

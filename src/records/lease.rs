@@ -130,6 +130,10 @@ impl<T: Leased> Leases<T> {
         pruned
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

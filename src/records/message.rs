@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::takeover::Fetched;
 use super::{RecordKey, Records, Statement, Why};
 use crate::chord::{Chord, Failure, Range};
 use crate::id::NodeHandle;
@@ -31,14 +32,7 @@ pub enum Message {
         to_successor: bool,
     },
     /// Answers [`Message::Fetch`].
-    Fetched {
-        /// Whether the receiver of the question agrees that the asker is its predecessor.
-        accepted: bool,
-        /// What it has.
-        statements: Vec<(RecordKey, Statement)>,
-        /// Where to go on, if that is not all.
-        next: Option<u64>,
-    },
+    Fetched(Fetched),
     /// Repair: "I have this and have not heard of it for a while", to the root of its key; answered by
     /// [`Message::Offered`].
     Offer {
@@ -71,7 +65,7 @@ impl Records {
                 Some(self.on_fetch(now, chord, from, range, after, to_successor))
             }
             Message::Offer { key, digest } => Some(self.on_offer(from, &key, digest)),
-            Message::Merged | Message::Fetched { .. } | Message::Offered { .. } => None,
+            Message::Merged | Message::Fetched(_) | Message::Offered { .. } => None,
         }
     }
 
@@ -88,8 +82,8 @@ impl Records {
             Message::Merged => {
                 let _known = self.on_merged(id) || self.on_offer_merged(chord, id);
             }
-            Message::Fetched { accepted, statements, next } => {
-                self.on_fetched(now, chord, id, from, accepted, statements, next);
+            Message::Fetched(fetched) => {
+                self.on_fetched(now, chord, id, from, fetched);
             }
             Message::Offered { wanted, keep } => {
                 self.on_offered(now, chord, id, from, (wanted, keep));

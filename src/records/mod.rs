@@ -17,14 +17,16 @@ pub mod message;
 pub mod name;
 mod push;
 mod repair;
-mod takeover;
+#[cfg(test)]
+mod tests;
+pub mod takeover;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use self::channel::{Channel, Entry, Membership, MessageId};
+use self::channel::{Channel, Entry, Membership, MessageId, TEXT_BYTES_MAX};
 use self::claims::{Claim, Claims};
 use self::lease::Age;
 pub use self::message::Message;
@@ -38,6 +40,12 @@ pub const COPIES: usize = 5;
 
 /// How many of them must have a statement before it is acknowledged, or all where there are fewer.
 pub const ACKNOWLEDGED: usize = 3;
+
+/// How many records a node keeps.
+pub const RECORDS_MAX: usize = 65_536;
+
+/// How many people may be in a channel, or claim a name: each has one statement.
+pub const STATEMENTS_MAX: usize = 4096;
 
 /// How many bytes of statements one message holds, about.
 const STATEMENTS_BYTES: usize = 256 * 1024;
@@ -168,8 +176,22 @@ impl Records {
         self.held.iter().map(|(key, held)| (key, held.id))
     }
 
+    /// Whether another statement about `key` could be kept.
+    pub fn has_room(&self, key: &RecordKey) -> bool {
+        match self.held.get(key).map(|held| &held.record) {
+            Some(Record::Channel(channel)) => channel.statements() < STATEMENTS_MAX,
+            Some(Record::Name(claims)) => claims.statements() < STATEMENTS_MAX,
+            None => self.held.len() < RECORDS_MAX,
+        }
+    }
+
     /// Learns a statement, and returns whether it was news.
+    ///
+    /// A statement for which there is no room, or that no honest node makes, is dropped.
     pub fn merge(&mut self, now: Time, key: &RecordKey, statement: Statement) -> bool {
+        if !statement.is_sound() || !self.has_room_for(key, &statement) {
+            return false;
+        }
         let held = match self.held.get_mut(key) {
             Some(held) => held,
             None => {
@@ -188,11 +210,12 @@ impl Records {
             }
             (Record::Channel(channel), Statement::Message(entry)) => {
                 let subject = Subject::Message(entry.id);
-                let merged = channel.log.merge(entry, revision);
-                for revision in merged.pruned() {
+                let mut dropped = Vec::new();
+                let news = channel.log.merge(entry, revision, &mut dropped);
+                for revision in dropped {
                     self.journal.remove(&revision);
                 }
-                (merged.into(), subject)
+                (if news { Merged::News { before: None } } else { Merged::Known }, subject)
             }
             (Record::Name(claims), Statement::Claim(claim, age)) => {
                 let subject = Subject::Claim(claim.holder);
@@ -211,6 +234,22 @@ impl Records {
             self.held.remove(key);
         }
         matches!(merged, Merged::News { .. })
+    }
+
+    /// Room is needed for a new author; another statement of one that is known takes its place.
+    fn has_room_for(&self, key: &RecordKey, statement: &Statement) -> bool {
+        let is_known = match (self.held.get(key).map(|held| &held.record), statement) {
+            (Some(Record::Channel(channel)), Statement::Member(membership, _)) => {
+                channel.member(Time::default(), &membership.node).is_some()
+            }
+            (Some(Record::Name(claims)), Statement::Claim(claim, _)) => {
+                claims.get(Time::default(), &claim.holder).is_some()
+            }
+            // The log makes room by itself.
+            (Some(Record::Channel(_)), Statement::Message(_)) => true,
+            _ => false,
+        };
+        is_known || self.has_room(key)
     }
 
     /// The number of the newest change.
@@ -335,6 +374,14 @@ impl Record {
 }
 
 impl Statement {
+    /// Whether it keeps the limits that every root keeps.
+    fn is_sound(&self) -> bool {
+        match self {
+            Statement::Message(entry) => (1..=TEXT_BYTES_MAX).contains(&entry.text.len()),
+            Statement::Member(..) | Statement::Claim(..) => true,
+        }
+    }
+
     /// About how many bytes it takes on the wire.
     fn bytes(&self) -> usize {
         const FIXED: usize = 100;

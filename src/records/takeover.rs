@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ACKNOWLEDGED, Message, RecordKey, Records, Statement, Why};
 use crate::chord::{self, Chord, Range, Update};
 use crate::id::{Id, NodeHandle};
@@ -22,6 +24,17 @@ const TAKEOVER_DEADLINE: Duration = Duration::from_secs(3);
 
 /// How long until a successor is asked again that had another predecessor.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What a node has of a range.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fetched {
+    /// Whether it agrees that the asker is its predecessor, if it was asked as the successor.
+    pub accepted: bool,
+    /// Its statements.
+    pub statements: Vec<(RecordKey, Statement)>,
+    /// Where to go on, if that is not all.
+    pub next: Option<u64>,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Takeovers {
@@ -124,7 +137,7 @@ impl Records {
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
         let next = (reached < self.revision).then_some(reached);
-        Message::Fetched { accepted, statements, next }
+        Message::Fetched(Fetched { accepted, statements, next })
     }
 
     pub(super) fn on_fetched<P: Clone + From<Message>>(
@@ -133,9 +146,7 @@ impl Records {
         chord: &mut Chord<P>,
         id: u64,
         from: NodeHandle,
-        accepted: bool,
-        statements: Vec<(RecordKey, Statement)>,
-        next: Option<u64>,
+        Fetched { accepted, statements, next }: Fetched,
     ) -> bool {
         let Some((takeover, to_successor)) = self.takeovers.find(id) else { return false };
         let why = takeover.why;

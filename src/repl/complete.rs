@@ -82,34 +82,17 @@ fn nicks(word: &str, known: &Known) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::chat::command::Argument;
+    use crate::chat::command::COMMANDS;
     use crate::chat::event::Event;
-
-    const CHANNEL: Argument = Argument { name: "channel", kind: Kind::Channel, optional: false };
-    const TEXT: Argument = Argument { name: "message", kind: Kind::Text, optional: false };
-    const PERSON: Argument = Argument { name: "who", kind: Kind::Person, optional: false };
-    const TARGET: Argument = Argument { name: "target", kind: Kind::Target, optional: false };
-    const LINEAR: Argument = Argument { name: "--linear", kind: Kind::Switch, optional: true };
-    const COMMAND: Argument = Argument { name: "command", kind: Kind::Command, optional: true };
-
-    pub(crate) const TABLE: CommandTable = &[
-        &Command { name: "join", arguments: &[CHANNEL], about: "" },
-        &Command { name: "leave", arguments: &[CHANNEL], about: "" },
-        &Command { name: "send", arguments: &[CHANNEL, TEXT], about: "" },
-        &Command { name: "msg", arguments: &[PERSON, TEXT], about: "" },
-        &Command { name: "trace", arguments: &[TARGET, LINEAR], about: "" },
-        &Command { name: "help", arguments: &[COMMAND], about: "" },
-        &Command { name: "exit", arguments: &[], about: "" },
-    ];
 
     fn check(line: &str, start: usize, expected: &[&str]) {
         let mut known = Known::default();
         let members = ["alice", "bob", "böb"].map(|nick| nick.parse().unwrap()).to_vec();
         known.learn(&Event::Joined { channel: "rust".parse().unwrap(), members });
         known.learn(&Event::Channels { channels: vec!["ruby".parse().unwrap(), "日本".parse().unwrap()] });
-        let (at, candidates) = candidates(line, TABLE, &known);
+        let (at, candidates) = candidates(line, COMMANDS, &known);
         assert_eq!(
             (at, candidates.iter().map(String::as_str).collect::<Vec<_>>()),
             (start, expected.to_vec())
@@ -120,7 +103,7 @@ pub(crate) mod tests {
     fn the_first_word_is_a_command_with_or_without_slash() {
         check("j", 0, &["join "]);
         check("/j", 0, &["/join "]);
-        check("", 0, &["join", "leave", "send", "msg", "trace", "help", "exit"]);
+        check("", 0, &COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>());
         check("zz", 0, &[]);
         check("  se", 2, &["send "]);
     }

@@ -168,7 +168,7 @@ fn a_node_that_restarts_gets_nothing_that_was_meant_for_its_former_self() {
     network.crash(node(2));
     network.restart(Clerk::new(2));
     network.run_for(10 * MS);
-    assert_eq!(got(&network, 2), []);
+    assert_eq!(got(&network, 2), Vec::<u64>::new());
     assert_eq!(entries(&network, 1), [Entry::Unreachable(node(2), vec![])]);
     send(&mut network, 1, 2, 1..2);
     network.run_for(10 * MS);

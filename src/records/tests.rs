@@ -1,0 +1,235 @@
+//! The laws of merge, and the limits.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::channel::{Entry, LOG_MAX, Place};
+use super::lease::{LEASE, RENEW_EVERY};
+use super::*;
+
+const NOW: Time = Time::from_micros(1_800_000_000_000_000);
+
+fn node(n: u16) -> NodeHandle {
+    NodeHandle::new(([127, 0, 0, 1], 7000 + n).into())
+}
+
+fn rust() -> RecordKey {
+    RecordKey::Channel("rust".parse().unwrap())
+}
+
+fn alice() -> RecordKey {
+    RecordKey::Name("alice".parse().unwrap())
+}
+
+fn member(n: u16, version: u64, joined: bool) -> Membership {
+    Membership { node: node(n), version, joined, nick: format!("n{n}").parse().unwrap() }
+}
+
+fn entry(author: u16, counter: u64, epoch: u64, root: u16, seq: u64) -> Entry {
+    Entry {
+        place: Place { epoch, root: node(root), seq },
+        id: MessageId { author: node(author), counter },
+        from: "n".parse().unwrap(),
+        text: "text".to_owned(),
+    }
+}
+
+/// Statements about one channel and one name, few enough to be about the same things often.
+fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
+    let age = (0u64..1_000_000).prop_map(Age);
+    let claim = (0..4u16, 0..4u64, 0..3u64, any::<bool>());
+    prop_oneof![
+        (0..4u16, 0..4u64, any::<bool>(), age.clone()).prop_map(|(n, version, joined, age)| (
+            rust(),
+            Statement::Member(member(n, version, joined), age)
+        )),
+        // A message may have several places, given by several roots; a place has one message.
+        (0..3u16, 0..3u64, 1..3u64, 0..2u16).prop_map(|(author, counter, epoch, root)| {
+            let seq = 1 + u64::from(author) * 3 + counter;
+            (rust(), Statement::Message(entry(author, counter, epoch, root, seq)))
+        }),
+        (claim, age).prop_map(|((n, version, since, held), age)| {
+            let claim = Claim { holder: node(n), version, since: Time::from_micros(since), held };
+            (alice(), Statement::Claim(claim, age))
+        }),
+    ]
+}
+
+fn merged(statements: &[(RecordKey, Statement)]) -> Records {
+    let mut records = Records::default();
+    for (key, statement) in statements {
+        records.merge(NOW, key, statement.clone());
+    }
+    records
+}
+
+/// All that a copy tells another, whatever the order in which it learnt it.
+fn told(records: &Records) -> BTreeSet<(RecordKey, Statement)> {
+    records.statements_after(NOW, 0, |_| true).0.into_iter().collect()
+}
+
+proptest! {
+    #[test]
+    fn merge_is_commutative(statements in prop::collection::vec(any_statement(), 0..24).prop_shuffle()) {
+        let mut sorted = statements.clone();
+        sorted.sort();
+        prop_assert_eq!(told(&merged(&statements)), told(&merged(&sorted)));
+    }
+
+    #[test]
+    fn merge_is_idempotent_and_associative(
+        a in prop::collection::vec(any_statement(), 0..12),
+        b in prop::collection::vec(any_statement(), 0..12),
+        c in prop::collection::vec(any_statement(), 0..12),
+    ) {
+        let learn = |records: &mut Records, from: &Records| {
+            for (key, statement) in told(from) {
+                records.merge(NOW, &key, statement);
+            }
+        };
+        let (a, b, c) = (merged(&a), merged(&b), merged(&c));
+        let mut left = a.clone();
+        learn(&mut left, &b);
+        learn(&mut left, &c);
+        let mut right = b.clone();
+        learn(&mut right, &c);
+        let mut all = a.clone();
+        learn(&mut all, &right);
+        prop_assert_eq!(told(&left), told(&all));
+        let revision = all.revision();
+        learn(&mut all, &left);
+        prop_assert_eq!(all.revision(), revision, "what is known is no news");
+    }
+
+    #[test]
+    fn the_journal_holds_each_statement_once(statements in prop::collection::vec(any_statement(), 0..40)) {
+        let records = merged(&statements);
+        let subjects: BTreeSet<_> = records.journal.values().collect();
+        prop_assert_eq!(subjects.len(), records.journal.len());
+        prop_assert_eq!(told(&records).len(), records.journal.len());
+        let half = records.revision() / 2;
+        let (early, late) = (records.statements_after(NOW, 0, |_| true), records.statements_after(NOW, half, |_| true));
+        prop_assert!(late.0.iter().all(|statement| early.0.contains(statement)));
+    }
+}
+
+#[test]
+fn who_left_does_not_come_back_with_an_old_list() {
+    // "The migration will join the lists of old and new participants to a union": a union of plain sets
+    // brings back who has left.
+    let old_root = merged(&[(rust(), Statement::Member(member(1, 1, true), Age::NEW))]);
+    let mut new_root = merged(&[(rust(), Statement::Member(member(1, 2, false), Age::NEW))]);
+    for (key, statement) in told(&old_root) {
+        assert!(!new_root.merge(NOW, &key, statement));
+    }
+    let name = "rust".parse().unwrap();
+    assert!(!new_root.channel(&name).unwrap().is_member(NOW, node(1)));
+}
+
+#[test]
+fn a_lease_ends_at_the_same_time_on_every_copy() {
+    let mut root = merged(&[(rust(), Statement::Member(member(1, 1, true), Age::NEW))]);
+    let mut copy = Records::default();
+    // However often the two tell each other, late as they are.
+    let mut now = NOW;
+    for _ in 0..10 {
+        now = now + RENEW_EVERY / 4;
+        for (key, statement) in root.statements_after(now, 0, |_| true).0 {
+            copy.merge(now, &key, statement);
+        }
+        for (key, statement) in copy.statements_after(now, 0, |_| true).0 {
+            root.merge(now, &key, statement);
+        }
+    }
+    let name = "rust".parse().unwrap();
+    for records in [&root, &copy] {
+        let channel = records.channel(&name).unwrap();
+        assert!(channel.is_member(NOW + LEASE - Duration::from_millis(1), node(1)));
+        assert!(!channel.is_member(NOW + LEASE, node(1)));
+        assert_eq!(channel.lost_members(NOW, NOW + LEASE).count(), 1);
+        assert_eq!(channel.lost_members(NOW + LEASE, NOW + LEASE + LEASE).count(), 0);
+    }
+}
+
+#[test]
+fn the_earliest_live_claim_has_the_name() {
+    let claim = |n, version, since, held| {
+        let claim = Claim { holder: node(n), version, since: Time::from_micros(since), held };
+        (alice(), Statement::Claim(claim, Age::NEW))
+    };
+    let holder = |records: &Records, now| {
+        let nick = "alice".parse().unwrap();
+        records.claims(&nick).unwrap().holder(now).map(|claim| claim.holder)
+    };
+    let records = merged(&[claim(2, 1, 20, true), claim(1, 1, 10, true)]);
+    assert_eq!(holder(&records, NOW), Some(node(1)));
+    assert_eq!(holder(&records, NOW + LEASE), None);
+    let records = merged(&[claim(2, 1, 20, true), claim(1, 2, 10, false)]);
+    assert_eq!(holder(&records, NOW), Some(node(2)));
+}
+
+#[test]
+fn the_log_keeps_the_newest_messages_and_takes_no_older_one_back() {
+    let max = LOG_MAX as u64;
+    let mut records = Records::default();
+    for seq in 1..=max + 10 {
+        records.merge(NOW, &rust(), Statement::Message(entry(1, seq, 1, 1, seq)));
+    }
+    assert!(!records.merge(NOW, &rust(), Statement::Message(entry(1, 5, 1, 1, 5))));
+    let name = "rust".parse().unwrap();
+    let log = &records.channel(&name).unwrap().log;
+    assert_eq!(log.len(), LOG_MAX);
+    assert_eq!(log.after(None).next().unwrap().place.seq, 11);
+    assert_eq!(log.before(log.after(None).next().unwrap().place).unwrap().seq, 10);
+    assert_eq!(records.journal.len(), LOG_MAX);
+}
+
+#[test]
+fn what_has_no_room_is_dropped_and_what_is_known_goes_on() {
+    let mut records = Records::default();
+    let nth = |n: usize| NodeHandle::new(([127, 0, (n / 256) as u8, (n % 256) as u8], 7000).into());
+    let join = |n: usize, version| {
+        let membership = Membership { node: nth(n), version, joined: true, nick: "n".parse().unwrap() };
+        Statement::Member(membership, Age::NEW)
+    };
+    for n in 0..STATEMENTS_MAX {
+        assert!(records.merge(NOW, &rust(), join(n, 1)));
+    }
+    assert!(!records.has_room(&rust()));
+    assert!(!records.merge(NOW, &rust(), join(STATEMENTS_MAX, 1)));
+    assert!(records.merge(NOW, &rust(), join(0, 2)));
+    assert!(records.merge(NOW, &rust(), Statement::Message(entry(1, 1, 1, 1, 1))));
+
+    for n in records.held.len()..RECORDS_MAX {
+        let key = RecordKey::Channel(format!("c{n}").parse().unwrap());
+        assert!(records.merge(NOW, &key, join(0, 1)));
+    }
+    assert!(!records.has_room(&alice()));
+    assert!(!records.merge(NOW, &RecordKey::Channel("one-more".parse().unwrap()), join(0, 1)));
+}
+
+#[test]
+fn a_message_longer_than_a_root_takes_is_no_statement() {
+    let mut records = Records::default();
+    for length in [0, TEXT_BYTES_MAX + 1] {
+        let entry = Entry { text: "a".repeat(length), ..entry(1, 1, 1, 1, 1) };
+        assert!(!records.merge(NOW, &rust(), Statement::Message(entry)));
+    }
+    assert_eq!(records.keys().count(), 0);
+}
+
+#[test]
+fn what_is_too_old_is_forgotten_and_not_taken_back() {
+    let hour = Duration::from_secs(3600);
+    let mut records = merged(&[
+        (rust(), Statement::Member(member(1, 1, true), Age::NEW)),
+        (rust(), Statement::Member(member(2, 1, false), Age::NEW)),
+    ]);
+    records.prune(NOW + hour);
+    assert_eq!((records.keys().count(), records.journal.len()), (0, 0));
+    let old = Age(hour.as_millis() as u64);
+    assert!(!records.merge(NOW + hour, &rust(), Statement::Member(member(1, 1, true), old)));
+    assert_eq!(records.keys().count(), 0);
+}
