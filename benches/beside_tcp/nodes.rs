@@ -1,5 +1,5 @@
-//! Nodes of a ring in this process: each is a thread with a runtime of its own, on which the driver and
-//! the front end run side by side, as in the program.
+//! Nodes of a ring in this process: the driver and the front end of each run side by side, as in the
+//! program.
 
 use std::net::Ipv4Addr;
 use std::sync::mpsc as blocking;
@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use chord_chat::chat::event::{Event, SentState};
+use chord_chat::chord::SUCCESSORS;
 use chord_chat::id::{Id, NodeHandle};
 use chord_chat::net::{Clock, Config, Controls, Driver, News};
 use chord_chat::node::{Command, Node};
@@ -15,7 +16,8 @@ use tokio::sync::mpsc;
 
 use super::arrivals::Arrivals;
 use super::counted::{Counted, Traffic};
-use super::{FRAME_BYTES, MEMBERS, RATE_MESSAGES, runtime};
+use super::host::Host;
+use super::{FLOOD_MESSAGES, FRAME_BYTES, MEMBERS};
 
 /// How many messages the sender of a flood has on their way at once.
 const WINDOW: usize = 512;
@@ -31,8 +33,8 @@ enum Job {
     Flood { channel: String, count: usize, times: blocking::Sender<Vec<Duration>> },
 }
 
-/// A node and its thread.
-pub struct NodeThread {
+/// A node, its driver and its front end.
+pub struct RunningNode {
     /// The node's handle.
     pub handle: NodeHandle,
     /// What it has sent.
@@ -40,30 +42,36 @@ pub struct NodeThread {
     jobs: mpsc::UnboundedSender<Job>,
 }
 
-impl NodeThread {
+impl RunningNode {
     /// Starts a node, which adds what it is shown of channels to `arrivals`.
-    fn start(nick: &str, bootstrap: Option<NodeHandle>, arrivals: &Arrivals) -> NodeThread {
+    fn start(
+        host: &Host,
+        nick: &str,
+        bootstrap: Option<NodeHandle>,
+        arrivals: &Arrivals,
+    ) -> Result<RunningNode, String> {
         let nick = nick.parse().expect("a nick");
         let arrivals = arrivals.clone();
         let traffic = Traffic::default();
         let sent = traffic.clone();
         let (jobs, asked) = mpsc::unbounded_channel();
         let (tell, told) = blocking::channel();
-        thread::spawn(move || {
-            runtime().block_on(async {
-                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-                let handle = NodeHandle::new(listener.local_addr().expect("a bound listener"));
-                let clock = Clock::start();
-                let node = Counted { node: Node::new(nick, handle, clock.now()), sent };
-                let (driver, controls) = Driver::new(node, listener, Config::default(), clock);
-                tokio::spawn(driver.run());
-                tell.send(handle).expect("someone waits");
-                FrontEnd { controls, arrivals }.run(asked).await;
-            });
+        host.run(async move {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+            let handle = NodeHandle::new(listener.local_addr().expect("a bound listener"));
+            let clock = Clock::start();
+            let node = Counted { node: Node::new(nick, handle, clock.now()), sent };
+            let (driver, controls) = Driver::new(node, listener, Config::default(), clock);
+            tokio::spawn(driver.run());
+            tell.send(handle).expect("someone waits");
+            FrontEnd { controls, arrivals }.run(asked).await;
         });
-        let node = NodeThread { handle: told.recv().expect("the thread runs"), traffic, jobs };
-        node.until(Command::Start { bootstrap }, |event| matches!(event, Event::Ready { .. }));
-        node
+        let node = RunningNode { handle: told.recv().expect("the thread runs"), traffic, jobs };
+        let is_answer = |event: &Event| matches!(event, Event::Ready { .. } | Event::Error { .. });
+        match node.until(Command::Start { bootstrap }, is_answer) {
+            Event::Error { message, .. } => Err(message),
+            _ => Ok(node),
+        }
     }
 
     fn until(&self, command: Command, is_answer: fn(&Event) -> bool) -> Event {
@@ -114,27 +122,39 @@ impl NodeThread {
 }
 
 /// Nodes that form one ring, all successor lists complete.
-pub fn ring(nicks: impl IntoIterator<Item = String>, arrivals: &Arrivals) -> Vec<NodeThread> {
-    let mut nodes: Vec<NodeThread> = Vec::new();
+///
+/// The first node has a thread of its own in any case.
+pub fn ring(host: &Host, nicks: impl IntoIterator<Item = String>, arrivals: &Arrivals) -> Vec<RunningNode> {
+    let mut nodes: Vec<RunningNode> = Vec::new();
     for nick in nicks {
         let bootstrap = nodes.first().map(|first| first.handle);
-        nodes.push(NodeThread::start(&nick, bootstrap, arrivals));
-    }
-    let mut order: Vec<NodeHandle> = nodes.iter().map(|node| node.handle).collect();
-    order.sort_unstable();
-    for node in &nodes {
-        let at = order.binary_search(&node.handle).expect("one of them");
-        let after = order.iter().cycle().skip(at + 1).take(order.len() - 1);
-        let expected: Vec<NodeHandle> = after.take(chord_chat::chord::SUCCESSORS).copied().collect();
-        while node.successors() != expected {
-            thread::sleep(Duration::from_millis(100));
+        let host = if nodes.is_empty() { &Host::Own } else { host };
+        while let Err(reason) =
+            RunningNode::start(host, &nick, bootstrap, arrivals).map(|node| nodes.push(node))
+        {
+            println!("{nick} is started once more: {reason}");
         }
     }
+    settle(&nodes);
     nodes
 }
 
+/// Waits until each successor list is what it should be.
+fn settle(nodes: &[RunningNode]) {
+    let mut order: Vec<NodeHandle> = nodes.iter().map(|node| node.handle).collect();
+    order.sort_unstable();
+    for node in nodes {
+        let at = order.binary_search(&node.handle).expect("one of them");
+        let after = order.iter().cycle().skip(at + 1).take((order.len() - 1).min(SUCCESSORS));
+        let expected: Vec<NodeHandle> = after.copied().collect();
+        while node.successors() != expected {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 /// A channel that is kept by `root`.
-pub fn channel_of(root: &NodeThread, nodes: &[NodeThread]) -> String {
+pub fn channel_of(root: &RunningNode, nodes: &[RunningNode]) -> String {
     let root_of =
         |key: Id| nodes.iter().map(|node| node.handle).min_by_key(|node| key.distance_to(node.id()));
     (0..)
@@ -153,11 +173,12 @@ impl FrontEnd {
     async fn run(mut self, mut asked: mpsc::UnboundedReceiver<Job>) {
         loop {
             tokio::select! {
-                _ = self.event() => {}
                 job = asked.recv() => match job {
                     Some(job) => self.carry_out(job).await,
+                    // Nobody wants this node any more.
                     None => return,
                 },
+                _ = self.event() => {}
             }
         }
     }
@@ -240,15 +261,15 @@ impl FrontEnd {
     }
 
     async fn flood(&mut self, channel: &str) -> Duration {
-        self.arrivals.expect(RATE_MESSAGES * MEMBERS);
+        self.arrivals.expect(FLOOD_MESSAGES * MEMBERS);
         let started = Instant::now();
-        for number in 0..RATE_MESSAGES {
+        for number in 0..FLOOD_MESSAGES {
             if WINDOW <= number {
                 self.sent().await;
             }
             self.line("send", channel).await;
         }
-        for _ in 0..WINDOW.min(RATE_MESSAGES) {
+        for _ in 0..WINDOW.min(FLOOD_MESSAGES) {
             self.sent().await;
         }
         self.arrivals.complete().await - started

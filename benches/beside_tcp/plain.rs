@@ -1,4 +1,4 @@
-//! Plain tokio TCP: each party is a thread with a runtime of its own, as the nodes are.
+//! Plain tokio TCP, its parties on threads as the nodes are.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc as blocking;
@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::arrivals::Arrivals;
-use super::{FRAME_BYTES, MEMBERS, RATE_MESSAGES, runtime};
+use super::host::{Host, runtime};
+use super::{FRAME_BYTES, MEMBERS};
 
 /// A frame and its length field.
 const SENT_BYTES: usize = FRAME_BYTES + 4;
@@ -45,25 +46,26 @@ async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Starts a thread that accepts one connection and serves it.
-fn server<F: Future<Output = ()>>(serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> SocketAddr {
+/// Accepts one connection and serves it.
+fn server<F>(host: &Host, serve: impl FnOnce(TcpStream) -> F + Send + 'static) -> SocketAddr
+where
+    F: Future<Output = ()> + Send,
+{
     let (tell, told) = blocking::channel();
-    thread::spawn(move || {
-        runtime().block_on(async {
-            let (listener, address) = listen().await;
-            tell.send(address).expect("someone waits");
-            let (stream, _) = listener.accept().await.expect("a connection");
-            stream.set_nodelay(true).expect("a socket");
-            serve(stream).await;
-        });
+    host.run(async move {
+        let (listener, address) = listen().await;
+        tell.send(address).expect("someone waits");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        serve(stream).await;
     });
     told.recv().expect("the thread runs")
 }
 
-fn receivers(arrivals: &Arrivals) -> Vec<SocketAddr> {
+fn receivers(host: &Host, arrivals: &Arrivals) -> Vec<SocketAddr> {
     let receiver = |_| {
         let arrivals = arrivals.clone();
-        server(async move |mut stream| {
+        server(host, async move |mut stream| {
             let mut bytes = vec![0; 64 << 10];
             loop {
                 match stream.read(&mut bytes).await {
@@ -76,32 +78,45 @@ fn receivers(arrivals: &Arrivals) -> Vec<SocketAddr> {
     (0..MEMBERS).map(receiver).collect()
 }
 
-/// Request and echo.
-pub fn echo() -> Sender {
-    let address = server(async |mut stream| {
-        let mut frame = [0; SENT_BYTES];
-        while stream.read_exact(&mut frame).await.is_ok() {
-            stream.write_all(&frame).await.expect("the client reads");
-        }
-    });
+/// Starts a thread that is connected to `targets` and measures what `once` does with them.
+fn sender(
+    targets: Vec<SocketAddr>,
+    once: impl AsyncFn(&mut [TcpStream]) -> Duration + Send + 'static,
+) -> Sender {
     let (jobs, mut asked) = mpsc::unbounded_channel::<Job>();
     thread::spawn(move || {
         runtime().block_on(async {
-            let mut stream = connect(address).await;
-            let mut frame = [7; SENT_BYTES];
+            let mut streams = Vec::new();
+            for address in targets {
+                streams.push(connect(address).await);
+            }
             while let Some(job) = asked.recv().await {
                 let mut times = Vec::with_capacity(job.count);
                 for _ in 0..job.count {
-                    let started = Instant::now();
-                    stream.write_all(&frame).await.expect("the server reads");
-                    stream.read_exact(&mut frame).await.expect("the server echoes");
-                    times.push(started.elapsed());
+                    times.push(once(&mut streams).await);
                 }
                 job.times.send(times).expect("someone waits");
             }
         });
     });
     Sender(jobs)
+}
+
+/// Request and echo.
+pub fn echo() -> Sender {
+    let echo = server(&Host::Own, async |mut stream| {
+        let mut frame = [0; SENT_BYTES];
+        while stream.read_exact(&mut frame).await.is_ok() {
+            stream.write_all(&frame).await.expect("the client reads");
+        }
+    });
+    sender(vec![echo], async |streams| {
+        let mut frame = [7; SENT_BYTES];
+        let started = Instant::now();
+        streams[0].write_all(&frame).await.expect("the server reads");
+        streams[0].read_exact(&mut frame).await.expect("the server echoes");
+        started.elapsed()
+    })
 }
 
 async fn write_to_all(streams: &mut [TcpStream], frame: &[u8]) {
@@ -110,69 +125,38 @@ async fn write_to_all(streams: &mut [TcpStream], frame: &[u8]) {
     }
 }
 
-/// One writes to all receivers; or one writes to a hub, which does.
-pub fn fan_out(through_hub: bool) -> Sender {
+/// One writes `frames` to all receivers, each with a write of its own.
+pub fn fan_out(host: &Host, frames: usize) -> Sender {
     let arrivals = Arrivals::new();
-    let mut receivers = receivers(&arrivals);
-    if through_hub {
-        let hub = server(async move |mut stream| {
-            let mut streams = Vec::new();
-            for address in receivers {
-                streams.push(connect(address).await);
-            }
-            let mut frame = [0; SENT_BYTES];
-            while stream.read_exact(&mut frame).await.is_ok() {
-                write_to_all(&mut streams, &frame).await;
-            }
-        });
-        receivers = vec![hub];
-    }
-    let (jobs, mut asked) = mpsc::unbounded_channel::<Job>();
-    thread::spawn(move || {
-        runtime().block_on(async {
-            let mut streams = Vec::new();
-            for address in receivers {
-                streams.push(connect(address).await);
-            }
-            while let Some(job) = asked.recv().await {
-                let mut times = Vec::with_capacity(job.count);
-                for _ in 0..job.count {
-                    arrivals.expect(MEMBERS * SENT_BYTES);
-                    let started = Instant::now();
-                    write_to_all(&mut streams, &[7; SENT_BYTES]).await;
-                    times.push(arrivals.complete().await - started);
-                }
-                job.times.send(times).expect("someone waits");
-            }
-        });
-    });
-    Sender(jobs)
+    let receivers = receivers(host, &arrivals);
+    sender(receivers, async move |streams| {
+        arrivals.expect(frames * MEMBERS * SENT_BYTES);
+        let started = Instant::now();
+        for _ in 0..frames {
+            write_to_all(streams, &[7; SENT_BYTES]).await;
+        }
+        arrivals.complete().await - started
+    })
 }
 
-/// One writes many frames to all receivers, each with a write of its own.
-pub fn flood() -> Sender {
+/// One writes a frame to a hub, which writes it to all receivers.
+pub fn fan_out_of_hub() -> Sender {
     let arrivals = Arrivals::new();
-    let receivers = receivers(&arrivals);
-    let (jobs, mut asked) = mpsc::unbounded_channel::<Job>();
-    thread::spawn(move || {
-        runtime().block_on(async {
-            let mut streams = Vec::new();
-            for address in receivers {
-                streams.push(connect(address).await);
-            }
-            while let Some(job) = asked.recv().await {
-                let mut times = Vec::with_capacity(job.count);
-                for _ in 0..job.count {
-                    arrivals.expect(RATE_MESSAGES * MEMBERS * SENT_BYTES);
-                    let started = Instant::now();
-                    for _ in 0..RATE_MESSAGES {
-                        write_to_all(&mut streams, &[7; SENT_BYTES]).await;
-                    }
-                    times.push(arrivals.complete().await - started);
-                }
-                job.times.send(times).expect("someone waits");
-            }
-        });
+    let receivers = receivers(&Host::Own, &arrivals);
+    let hub = server(&Host::Own, async move |mut stream| {
+        let mut streams = Vec::new();
+        for address in receivers {
+            streams.push(connect(address).await);
+        }
+        let mut frame = [0; SENT_BYTES];
+        while stream.read_exact(&mut frame).await.is_ok() {
+            write_to_all(&mut streams, &frame).await;
+        }
     });
-    Sender(jobs)
+    sender(vec![hub], async move |streams| {
+        arrivals.expect(MEMBERS * SENT_BYTES);
+        let started = Instant::now();
+        write_to_all(streams, &[7; SENT_BYTES]).await;
+        arrivals.complete().await - started
+    })
 }
