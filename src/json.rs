@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::chat::event::{Direction, Event, MemberChange, Recipient, RingChange, RingOrigin, SentState, Why};
+use crate::chat::event::{Direction, Event, MemberChange, RingChange, RingOrigin, SentState, Why};
 use crate::id::NodeHandle;
 use crate::records::name::{ChannelName, Nick, is_invisible};
 use crate::repl;
@@ -211,7 +211,7 @@ fn fields(event: &Event) -> Fields<'_> {
         }
         Event::Sent { id, to, state } => {
             let (state, reason) = sent_state(state);
-            Fields::Sent { id: id.to_string(), to: recipient(to), state, reason }
+            Fields::Sent { id: id.to_string(), to: to.to_string(), state, reason }
         }
         Event::Migrated { kind, name, direction, peer, why } => {
             Fields::Migrated { kind, name, direction: way(*direction), peer: node(peer), why: reason(*why) }
@@ -283,15 +283,6 @@ fn hop(at: &NodeHandle, took: Duration) -> Hop {
 
 fn nicks(nicks: &[Nick]) -> Vec<&str> {
     nicks.iter().map(Nick::as_str).collect()
-}
-
-fn recipient(to: &Recipient) -> String {
-    match to {
-        Recipient::Channel(channel) => channel.to_string(),
-        Recipient::Nick(nick) => nick.to_string(),
-        // A nick is shorter than an id, so the two cannot be confused.
-        Recipient::Node(id) => id.to_string(),
-    }
 }
 
 fn ring_origin(ring: RingOrigin) -> &'static str {

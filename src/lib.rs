@@ -7,6 +7,7 @@ pub mod id;
 pub mod time;
 pub mod machine;
 pub mod chord;
+pub mod application;
 pub mod records;
 pub mod chat;
 pub mod node;

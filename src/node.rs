@@ -199,7 +199,7 @@ impl Turn<'_> {
             Upcall::Lost(peer) => self.ring_changed(RingChange::Lost, peer),
             Upcall::NeighbourLeft(peer) => self.ring_changed(RingChange::Left, peer),
             Upcall::Traced { id, way } => self.chat(|chat, cx| chat.on_traced(cx, id, way)),
-            Upcall::Left { .. } => self.chat(Chat::on_ring_left),
+            Upcall::Left { .. } => self.on_left(),
             Upcall::LeaveFailed => self.chat(Chat::on_leave_refused),
             // A delivery that did not arrive: the member notices the gap, or its lease ends.
             Upcall::Undelivered { .. } => {}
@@ -209,14 +209,26 @@ impl Turn<'_> {
     }
 
     fn on_deliver(&mut self, key: Id, request: Request<Payload>) {
-        let waits = matches!(request.payload, Payload::Records(_)) || self.node.records.is_ready(key);
-        if waits {
+        if matches!(request.payload, Payload::Records(_)) || self.serves(key) {
             return self.on_request(request);
         }
         if self.node.waiting.len() == WAITING_MAX {
             self.node.waiting.pop_front();
         }
         self.node.waiting.push_back((self.now + WAIT, key, request));
+    }
+
+    /// Whether this node acts as the root of `key`: it has taken over all there is, and does not hand over.
+    fn serves(&self, key: Id) -> bool {
+        self.node.records.is_ready(key) && !self.node.chat.is_handing_over()
+    }
+
+    /// The successor is the root now: what has waited goes there.
+    fn on_left(&mut self) {
+        for (_, key, request) in std::mem::take(&mut self.node.waiting) {
+            self.node.chord.pass_on(self.now, key, request);
+        }
+        self.chat(Chat::on_ring_left);
     }
 
     fn release_waiting(&mut self) {
@@ -227,7 +239,10 @@ impl Turn<'_> {
             if deadline <= self.now {
                 continue;
             }
-            if self.node.records.is_ready(key) {
+            if self.node.chord.is_root(key) == Some(false) {
+                // Another has become the root meanwhile.
+                self.node.chord.pass_on(self.now, key, request);
+            } else if self.serves(key) {
                 self.on_request(request);
             } else {
                 self.node.waiting.push_back((deadline, key, request));

@@ -6,6 +6,7 @@ mod fake;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 
 use fake::Puppet;
 
@@ -98,7 +99,10 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
             output.read_line(&mut line).unwrap();
         }
         drop(output);
-        puppet.tell("say one");
+        // For a moment, a child of another test may hold the other end of the pipe too.
+        while puppet.try_to_tell("say one").is_ok() && child.try_wait().unwrap().is_none() {
+            thread::yield_now();
+        }
         let status = child.wait().unwrap();
         let mut errors = String::new();
         child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();

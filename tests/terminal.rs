@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use fake::Puppet;
 use rexpect::process::{PtyProcess, Signal, WaitStatus};
-use rustix::termios::{LocalModes, OutputModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
+};
 use vt100::Parser;
 
 /// How long anything may take before the test fails.
@@ -227,11 +229,11 @@ fn tab_completes_commands_and_the_channels_that_were_seen() {
     desk.types("\x03");
     desk.wait_for_line("alice> ");
     // Where there is a choice, it is listed, and messages are shown again at once.
-    desk.types("st\t");
-    desk.wait_for_row("stop    status");
+    desk.types("wh\t");
+    desk.wait_for_row("who    whois");
     puppet.tell("say after the list");
     desk.wait_for_row("[#rust] bob: after the list");
-    desk.wait_for_line("alice> st");
+    desk.wait_for_line("alice> who");
 }
 
 #[test]
@@ -304,6 +306,26 @@ fn sigterm_leaves_in_good_order_while_a_line_is_typed() {
         let (status, rows) = desk.status();
         assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
     }
+}
+
+#[test]
+fn a_program_that_was_stopped_goes_on_where_it_was() {
+    let mut puppet = Puppet::new();
+    let mut desk = Desk::ready(&mut puppet, 24);
+    desk.types("send rust unfin");
+    desk.wait_for_line("alice> send rust unfin");
+    desk.process.signal(Signal::SIGSTOP).unwrap();
+    // As a shell does when its job was stopped.
+    let mut mode = tcgetattr(&desk.keyboard).unwrap();
+    mode.local_modes |= LocalModes::ICANON | LocalModes::ISIG;
+    tcsetattr(&desk.keyboard, OptionalActions::Now, &mode).unwrap();
+    desk.process.signal(Signal::SIGCONT).unwrap();
+    // The mode is set before anything is drawn again.
+    desk.wait("the mode of the editor", |_| !desk.is_restored());
+    desk.types("ished\r");
+    desk.wait_for_row("[#rust] alice: unfinished");
+    desk.types("\x04");
+    assert_eq!(desk.status().0, 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::id::{Id, IdPrefix, NodeHandle};
 pub use crate::records::Why;
 pub use crate::records::channel::MessageId;
 use crate::records::name::{ChannelName, Nick};
+
 /// Something that the user is told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {

@@ -57,8 +57,13 @@ impl Leaving {
 
 impl Chat {
     /// Whether the user is there: neither still starting nor leaving.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.stage == Stage::Ready
+    }
+
+    /// Whether this node tells its successor all that it keeps: what comes now waits for the successor.
+    pub fn is_handing_over(&self) -> bool {
+        matches!(&self.stage, Stage::Leaving(leaving) if Step::HandingOver <= leaving.step)
     }
 
     /// Leaves in good order.
@@ -87,8 +92,9 @@ impl Chat {
     /// Takes the steps that can be taken.
     pub(super) fn go_on_leaving(&mut self, cx: &mut Context<'_>) {
         loop {
-            let Stage::Leaving(leaving) = &self.stage else { return };
-            let (step, is_due) = (leaving.step, leaving.retry.is_none_or(|retry| retry <= cx.now));
+            let Stage::Leaving(leaving) = &mut self.stage else { return };
+            leaving.retry.take_if(|retry| *retry <= cx.now);
+            let (step, is_due) = (leaving.step, leaving.retry.is_none());
             if leaving.deadline <= cx.now {
                 return self.end(cx);
             }
@@ -139,7 +145,8 @@ impl Chat {
     fn has_handed_over(&self, cx: &Context<'_>) -> bool {
         match cx.chord.successors().first() {
             Some(&successor) => {
-                self.writes.is_empty() && cx.records.is_settled() && cx.records.is_handed_over_to(successor)
+                let is_settled = cx.records.is_settled() && cx.records.has_migrated();
+                self.writes.is_empty() && is_settled && cx.records.is_handed_over_to(successor)
             }
             None => cx.chord.is_alone(),
         }

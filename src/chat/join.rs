@@ -85,6 +85,8 @@ pub(super) struct Session {
     pub(super) stage: Stage,
     /// The place of the last message that was shown: everything up to here has been.
     pub(super) seen: Option<Place>,
+    /// Which messages were shown last: one that two roots have placed comes twice.
+    pub(super) shown: super::recent::Recent,
     /// Messages that came before one that is missing, with the place of the one before each.
     pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
     /// Whether the root is being asked for what is missing.
@@ -134,7 +136,7 @@ impl Chat {
         if is_new && !cx.records.has_room(&key) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.merge(cx.now, &key, Statement::Member(membership, Age::NEW));
+        cx.records.write(cx.now, &key, Statement::Member(membership, Age::NEW));
         let acknowledged =
             Acknowledged { origin: request.origin, id: request.id, channel, nick, is_new, last };
         self.after_write(cx, Then::Join(acknowledged));

@@ -170,7 +170,7 @@ impl Chat {
             if !is_known {
                 let place = self.next_place(cx, &channel);
                 let entry = Entry { place, id, from: from.clone(), text };
-                cx.records.merge(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
+                cx.records.write(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
             }
         }
         let acknowledged = Acknowledged { origin: request.origin, id: request.id, channel, messages: ids };
@@ -275,7 +275,9 @@ impl Chat {
             } else if follows {
                 let delivery = first.remove();
                 session.seen = Some(place);
-                show(cx, delivery.channel, delivery.entry);
+                if session.shown.is_new(delivery.entry.id) {
+                    show(cx, delivery.channel, delivery.entry);
+                }
             } else {
                 return self.catch_up(cx, channel);
             }

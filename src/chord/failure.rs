@@ -79,12 +79,18 @@ impl<P: Clone> Chord<P> {
     /// Strikes `peer` from every table, and goes on with the operations that waited for it.
     pub(super) fn forget(&mut self, peer: NodeHandle) {
         self.fingers.remove(peer, self.now);
+        let had_nobody = self.has_nobody();
+        self.acquaintances.retain(|&node| node != peer);
         if self.candidate == Some(peer) {
             self.candidate = None;
         }
         if self.successors.contains(&peer) {
             let successors = self.successors.iter().copied().filter(|&node| node != peer).collect();
             self.set_successors(successors);
+            if self.successors.is_empty() && self.predecessor.is_none() {
+                // Nobody can say any more that it is before this node: the whole circle is its own.
+                self.tell_update(Why::PredecessorLost);
+            }
         }
         if self.predecessor == Some(peer) {
             self.predecessor_before = self.predecessor.take();
@@ -96,6 +102,11 @@ impl<P: Clone> Chord<P> {
         }
         if let Some(question) = self.question.take_if(|question| question.to == peer) {
             self.question_failed(&question);
+        }
+        if self.has_nobody() && !had_nobody {
+            self.tell_update(Why::PredecessorLost);
+        } else if self.successors.is_empty() {
+            self.stabilize();
         }
     }
 

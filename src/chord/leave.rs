@@ -86,6 +86,10 @@ impl<P: Clone> Chord<P> {
             self.membership = Membership::Member;
             self.upcall(Upcall::NeighbourLeft(from));
             self.drop_successor(from, successors);
+            if self.successors == [from] {
+                // Nobody else is left: what follows is told as to a node that is alone.
+                self.set_successors(Vec::new());
+            }
             if self.predecessor == Some(from) {
                 self.replace_predecessor(predecessor);
             }

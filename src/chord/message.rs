@@ -106,6 +106,9 @@ pub enum Message<P> {
         /// Where to ask next.
         step: Step,
     },
+    /// Rectify: a node has come between the receiver and the sender, which was its successor; it
+    /// stabilizes, and does not answer.
+    NewPredecessor,
 }
 
 /// A message on its way to the root of a key, handed on from hop to hop.

@@ -63,6 +63,8 @@ pub struct Chord<P> {
     successors: Vec<NodeHandle>,
     /// Whether `successors` goes all the way round to this node: then it holds every other member.
     comes_round: bool,
+    /// Whom a neighbour has told of last, and who may know the ring when all neighbours have gone.
+    acquaintances: Vec<NodeHandle>,
     /// Rises with each change of `successors`.
     version: u64,
     question: Option<stabilize::Question>,
@@ -282,6 +284,7 @@ impl<P: Clone> Chord<P> {
             predecessor_before: None,
             successors: Vec::new(),
             comes_round: true,
+            acquaintances: Vec::new(),
             version: 0,
             question: None,
             probe: None,
@@ -317,6 +320,7 @@ impl<P: Clone> Chord<P> {
                 self.on_neighbors(from, question, predecessor, &successors);
             }
             Message::Notify => self.on_notify(from),
+            Message::NewPredecessor => self.on_new_predecessor(from),
             Message::Ping { question } => self.on_ping(from, question),
             Message::Pong { question } => self.on_pong(from, question),
             Message::NotMember => self.on_not_member(from),
@@ -439,7 +443,12 @@ impl<P: Clone> Chord<P> {
 
     /// Whether this node is a member and knows of no other.
     pub fn is_alone(&self) -> bool {
-        self.is_member() && self.successors.is_empty() && self.predecessor.is_none()
+        self.is_member() && self.has_nobody()
+    }
+
+    /// Whether no other node is known that may belong to the ring.
+    fn has_nobody(&self) -> bool {
+        self.successors.is_empty() && self.predecessor.is_none() && self.acquaintances.is_empty()
     }
 
     /// Whether this node is the root of `key`; nothing if that is not known yet.
@@ -449,11 +458,16 @@ impl<P: Clone> Chord<P> {
         }
         match (self.predecessor, self.range_start) {
             (Some(predecessor), _) => Some(key.in_arc(predecessor.id(), self.me.id())),
-            (None, _) if self.successors.is_empty() => Some(true),
+            (None, _) if self.has_nobody() => Some(true),
             // The range only grows by the loss of a predecessor: what was here still is.
             (None, Some(start)) if key.in_arc(start, self.me.id()) => Some(true),
             (None, _) => None,
         }
+    }
+
+    /// Where the range of keys begins that the application was last told of.
+    pub fn range_start(&self) -> Option<Id> {
+        self.range_start
     }
 
     /// Starts a ring of this node alone.
@@ -475,7 +489,7 @@ impl<P: Clone> Chord<P> {
         self.outputs.push_back(Output::Upcall(upcall));
     }
 
-    fn new_number(&mut self) -> Number {
+    pub(crate) fn new_number(&mut self) -> Number {
         self.next_number += 1;
         self.next_number
     }

@@ -3,6 +3,7 @@
 //! candidate -> n: Notify
 //! n -> the predecessor so far, if it is nearer: Ping
 //! it -> n: Pong
+//! n -> the predecessor so far, if the candidate is nearer: NewPredecessor
 
 use std::time::Duration;
 
@@ -45,13 +46,23 @@ impl<P: Clone> Chord<P> {
             Some(predecessor) if !candidate.id().between(predecessor.id(), self.me.id()) => {
                 self.consider(candidate, predecessor);
             }
-            _ => {
+            before => {
+                if let Some(before) = before {
+                    // Departs from the paper: there, the one before learns of it when it stabilizes next.
+                    self.send(before, Message::NewPredecessor);
+                }
                 self.set_predecessor(candidate, Why::NewPredecessor);
                 if self.successors.is_empty() {
                     // Its own successor so far: whoever comes is between.
                     self.stabilize();
                 }
             }
+        }
+    }
+
+    pub(super) fn on_new_predecessor(&mut self, from: NodeHandle) {
+        if self.successors.first() == Some(&from) {
+            self.stabilize();
         }
     }
 
@@ -135,7 +146,7 @@ impl<P: Clone> Chord<P> {
         let me = self.me.id();
         let start = match self.predecessor {
             Some(predecessor) => predecessor.id(),
-            None if self.successors.is_empty() => me,
+            None if self.has_nobody() => me,
             // Who is before the lost predecessor will say so.
             None => return,
         };

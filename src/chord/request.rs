@@ -107,6 +107,11 @@ impl<P> Answers<P> {
         self.oldest_first.push_back((now, origin, id));
         self.given.insert((origin, id), None);
     }
+
+    /// A repeat of the request will be delivered again.
+    pub(super) fn forget(&mut self, origin: NodeHandle, id: Number) {
+        self.given.remove(&(origin, id));
+    }
 }
 
 impl<P> Default for Answers<P> {
@@ -161,7 +166,7 @@ impl<P: Clone> Chord<P> {
     /// The answer is not kept: if it is lost, the application is asked again.
     pub fn reply_read(&mut self, now: Time, origin: NodeHandle, id: Number, payload: P) {
         self.set_time(now);
-        self.answers.given.remove(&(origin, id));
+        self.answers.forget(origin, id);
         self.send_reply(origin, id, 0, Answer::Payload(payload));
     }
 

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::message::{Answer, Body, Message, Number, Route};
-use super::{Chord, Membership};
+use super::{Chord, Membership, Request};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
 
@@ -119,6 +119,14 @@ impl<P: Clone> Chord<P> {
         route.hops += 1;
         route.last = last;
         self.send(to, Message::Route(route));
+    }
+
+    /// Gives a request for `key` that was delivered here, and not answered, to whoever is the root now.
+    pub fn pass_on(&mut self, now: Time, key: Id, request: Request<P>) {
+        self.set_time(now);
+        let Request { origin, id, payload } = request;
+        self.answers.forget(origin, id);
+        self.on_route(Route { key, origin, id, hops: 0, last: false, body: Body::Request(payload) });
     }
 
     /// Routes around a hop that did not take the message.

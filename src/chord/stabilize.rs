@@ -5,6 +5,8 @@
 //! n -> the successor's predecessor, if it is between: GetNeighbors
 //! it -> n: Neighbors
 //! n -> the successor that n has now: Notify
+//!
+//! A node that has found a nearer successor asks that one at once.
 
 use std::time::Duration;
 
@@ -19,6 +21,9 @@ pub(super) const RESEND: Duration = Duration::from_millis(250);
 
 /// How long a node that is asked again and again may be silent before it is taken for dead.
 pub(super) const SILENCE: Duration = Duration::from_millis(1500);
+
+/// How many nodes are remembered that a neighbour has told of.
+const ACQUAINTANCES_MAX: usize = 2 + super::SUCCESSORS;
 
 /// A question under way: "Stabilizing" in Zave's model.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +63,12 @@ impl<P: Clone> Chord<P> {
         match (self.successors.first(), self.predecessor) {
             (Some(&successor), _) => self.ask(successor, Kind::Successor),
             (None, Some(predecessor)) => self.ask(predecessor, Kind::Between),
-            (None, None) => {}
+            (None, None) => {
+                // Whoever was known has gone: the others that they told of may know the ring.
+                if let Some(&acquaintance) = self.acquaintances.first() {
+                    self.ask(acquaintance, Kind::Between);
+                }
+            }
         }
     }
 
@@ -109,7 +119,8 @@ impl<P: Clone> Chord<P> {
                 return;
             }
         };
-        if question.version != self.version {
+        self.acquaint(from, predecessor, successors);
+        if question.version != self.version && !self.successors.is_empty() {
             // The list has changed since the question was asked, so the answer may be out of date.
             self.stabilize();
             return;
@@ -127,8 +138,25 @@ impl<P: Clone> Chord<P> {
                     self.ask(between, Kind::Between);
                 }
             }
-            _ => self.notify(),
+            _ => {
+                self.notify();
+                if question.kind == Kind::Between {
+                    // Several may have come: the nearest is found step by step.
+                    self.stabilize();
+                }
+            }
         }
+    }
+
+    /// Remembers whom a neighbour tells of, for when all own neighbours have gone.
+    pub(super) fn acquaint(
+        &mut self,
+        from: NodeHandle,
+        predecessor: Option<NodeHandle>,
+        successors: &[NodeHandle],
+    ) {
+        let told = [from].into_iter().chain(predecessor).chain(successors.iter().copied());
+        self.acquaintances = told.filter(|&node| node != self.me).take(ACQUAINTANCES_MAX).collect();
     }
 
     /// Goes on after the node that was asked has turned out to be dead.
@@ -140,7 +168,12 @@ impl<P: Clone> Chord<P> {
                 self.stabilize();
             }
             // "No answer: keep the list, notify succ(t)[0]."
-            Kind::Between => self.notify(),
+            Kind::Between => {
+                self.notify();
+                if self.successors.is_empty() {
+                    self.stabilize();
+                }
+            }
         }
     }
 

@@ -138,7 +138,7 @@ impl Records {
     }
 
     /// A record summed up: two copies that know the same have the same digest.
-    fn digest(&self, key: &RecordKey) -> u64 {
+    pub fn digest(&self, key: &RecordKey) -> u64 {
         let mut facts = String::new();
         let known = match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.write_facts(&mut facts),

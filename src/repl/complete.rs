@@ -103,6 +103,7 @@ mod tests {
     fn the_first_word_is_a_command_with_or_without_slash() {
         check("j", 0, &["join "]);
         check("/j", 0, &["/join "]);
+        check("wh", 0, &["who", "whois"]);
         check("", 0, &COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>());
         check("zz", 0, &[]);
         check("  se", 2, &["send "]);

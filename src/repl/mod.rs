@@ -39,9 +39,12 @@ pub async fn run(nick: &Nick, table: CommandTable, link: NodeLink) -> anyhow::Re
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         // A terminal that cannot move its cursor is served like a pipe.
         if let Ok((terminal, seat, printed)) = terminal::sit(format!("{nick}> "), table, known.clone()) {
-            let ending = talk(link, seat, printed, Text::new(Colour::of_environment(), known)).await;
-            drop(terminal);
-            return ending;
+            let talk = talk(link, seat, printed, Text::new(Colour::of_environment(), known));
+            // The terminal is the shell's again when this returns.
+            return tokio::select! {
+                ending = talk => ending,
+                never = terminal.mind_stops() => match never {},
+            };
         }
     }
     run_plain(link, Text::new(Colour::OFF, known)).await

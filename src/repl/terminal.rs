@@ -4,12 +4,15 @@
 //! it is left where it is, and the terminal gets back the mode that it had.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::{self, Write};
 use std::panic;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::completion::Completer;
 use rustyline::config::{BellStyle, ColorMode, CompletionType, Config};
@@ -22,6 +25,8 @@ use rustyline::{
     Cmd, ConditionalEventHandler, Context, Editor, EventContext, EventHandler, ExternalPrinter, KeyEvent,
     Movement, RepeatCount,
 };
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::WeakSender;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::repl::complete::{CommandTable, candidates};
@@ -53,27 +58,52 @@ const DRAWN_TIME: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Terminal {
     mode: Mode,
+    editing: Arc<OnceLock<Mode>>,
     turn: Arc<Turn>,
+    /// Does not keep the printer from ending.
+    shown: WeakSender<String>,
 }
 
-/// The mode of the terminal on standard input, as it was found.
+impl Terminal {
+    /// Puts the terminal into the editor's mode again whenever the program was stopped and goes on.
+    ///
+    /// After Ctrl-Z the shell changes the mode, and the editor, which does the stopping, may have set its
+    /// own too early: a process of many threads runs on for a moment after it has stopped itself.
+    pub async fn mind_stops(&self) -> Infallible {
+        let Ok(mut continued) = signal(SignalKind::from_raw(Signal::CONT.as_raw())) else {
+            return pending().await;
+        };
+        loop {
+            continued.recv().await;
+            if let Some(mode) = self.editing.get().filter(|_| self.turn.is_editing()) {
+                mode.set();
+                if let Some(shown) = self.shown.upgrade() {
+                    // If there is no room, other texts wait, and each draws the line again.
+                    let _ = shown.try_send(NOTHING_SHOWN.to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// A mode of the terminal on standard input.
 #[derive(Clone, Debug)]
 struct Mode(Termios);
 
 impl Mode {
-    fn found() -> io::Result<Mode> {
+    fn now() -> io::Result<Mode> {
         Ok(Mode(tcgetattr(io::stdin())?))
     }
 
-    /// Keys that are pressed between two lines wait for the editor and are not shown meanwhile.
-    fn without_echo(&self) -> io::Result<()> {
-        let mut mode = self.0.clone();
-        mode.local_modes -= LocalModes::ECHO;
-        Ok(tcsetattr(io::stdin(), OptionalActions::Now, &mode)?)
+    /// The same, but keys that are pressed are not shown.
+    fn without_echo(&self) -> Mode {
+        let mut mode = self.clone();
+        mode.0.local_modes -= LocalModes::ECHO;
+        mode
     }
 
-    fn restore(&self) {
-        // A terminal that has gone needs no mode.
+    fn set(&self) {
+        // A terminal that has gone needs no mode; who reads from it will see that it has gone.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }
@@ -81,7 +111,7 @@ impl Mode {
 impl Drop for Terminal {
     fn drop(&mut self) {
         let editing = self.turn.stop();
-        self.mode.restore();
+        self.mode.set();
         if editing {
             let mut output = io::stdout();
             let _ = output.write_all(EDITOR_OFF.as_bytes()).and_then(|()| output.flush());
@@ -97,9 +127,10 @@ pub fn sit(
     table: CommandTable,
     known: Arc<Mutex<Known>>,
 ) -> anyhow::Result<(Terminal, Seat, oneshot::Receiver<()>)> {
-    let mode = Mode::found()?;
+    let mode = Mode::now()?;
     let turn = Arc::new(Turn::default());
-    let mut editor = editor(Help { table, known, turn: turn.clone() })?;
+    let editing = Arc::new(OnceLock::new());
+    let mut editor = editor(Help { table, known, turn: turn.clone(), editing: editing.clone() })?;
     let printer = editor.create_external_printer()?;
 
     let (begin, begun) = oneshot::channel();
@@ -107,13 +138,13 @@ pub fn sit(
     let (shown, shown_receiver) = mpsc::channel(LINES_MAX);
     let (done, printed) = oneshot::channel();
     restore_after_panic(mode.clone());
-    let terminal = Terminal { mode: mode.clone(), turn: turn.clone() };
+    let terminal = Terminal { mode: mode.clone(), editing, turn: turn.clone(), shown: shown.downgrade() };
     thread::Builder::new().name("editor".to_owned()).spawn({
         let turn = turn.clone();
         move || {
-            // A terminal that has gone is found so by the editor.
             if begun.blocking_recv().is_ok() {
-                let _ = mode.without_echo();
+                // Keys that are pressed between two lines wait for the editor, which shows them.
+                mode.without_echo().set();
                 read_lines(&mut editor, &prompt, &typed_sender, &turn);
             }
             // The printer may wait for room in the editor: it must see that it is gone.
@@ -154,7 +185,7 @@ fn editor(help: Help) -> rustyline::Result<Editor<Help, DefaultHistory>> {
 fn restore_after_panic(mode: Mode) {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        mode.restore();
+        mode.set();
         report(info);
     }));
 }
@@ -243,6 +274,8 @@ struct Help {
     table: CommandTable,
     known: Arc<Mutex<Known>>,
     turn: Arc<Turn>,
+    /// The mode that the editor gave the terminal.
+    editing: Arc<OnceLock<Mode>>,
 }
 
 impl Completer for Help {
@@ -260,6 +293,11 @@ impl Hinter for Help {
     /// Gives no hint: the editor asks for one before it draws a line, which is what the printer must know.
     fn hint(&self, _: &str, _: usize, _: &Context<'_>) -> Option<String> {
         self.turn.begin();
+        if self.editing.get().is_none()
+            && let Ok(mode) = Mode::now()
+        {
+            let _ = self.editing.set(mode);
+        }
         None
     }
 }

@@ -46,17 +46,16 @@ impl Text {
     }
 
     fn receipt(&self, to: &Recipient, state: &SentState) -> String {
-        let to_name = recipient(to);
         match state {
             SentState::Queued => String::new(),
             SentState::Failed { reason } => {
-                let text = format!("✗ to {to_name}: {}", safe::line(reason));
+                let text = format!("✗ to {to}: {}", safe::line(reason));
                 format!("{}\n", self.colour.red(&text))
             }
             SentState::Stored | SentState::Delivered if self.comes_back(to) => String::new(),
-            SentState::Stored => format!("{}\n", self.colour.dim(&format!("✓ kept for {to_name}"))),
+            SentState::Stored => format!("{}\n", self.colour.dim(&format!("✓ kept for {to}"))),
             SentState::Delivered => {
-                format!("{}\n", self.colour.dim(&format!("✓✓ delivered to {to_name}")))
+                format!("{}\n", self.colour.dim(&format!("✓✓ delivered to {to}")))
             }
         }
     }
@@ -190,14 +189,6 @@ impl Render for Text {
 /// Appends a line to a text in memory, which cannot fail.
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     writeln!(text, "{arguments}").expect("a text in memory takes every line");
-}
-
-fn recipient(to: &Recipient) -> String {
-    match to {
-        Recipient::Channel(channel) => channel.to_string(),
-        Recipient::Nick(nick) => nick.to_string(),
-        Recipient::Node(id) => format!("@{id}"),
-    }
 }
 
 fn migrated(kind: &str, name: &str, direction: Direction, peer: NodeHandle, why: Why) -> String {

@@ -160,6 +160,11 @@ impl Turn {
         result
     }
 
+    /// Whether a line is on the screen.
+    pub fn is_editing(&self) -> bool {
+        self.lock().editor == Editor::Editing
+    }
+
     /// Lets the editor draw no line again, and waits a while for it to get that far: true if it did.
     pub fn close(&self, time_max: Duration) -> bool {
         let mut state = self.lock();

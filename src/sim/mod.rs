@@ -8,6 +8,8 @@
 //!   For a million steps of one conversation in the strangest orders.
 //! - [`explore`]: every order of delivery of a small scenario, one and all.
 //!
+//! What must hold of the ring and of the chat is said once, in [`ring`] and [`chat`].
+//!
 //! Each message is encoded and decoded on its way, as it would be between processes.
 
 use std::fmt;
@@ -16,6 +18,7 @@ use crate::machine::Machine;
 use crate::time::Time;
 use crate::wire;
 
+pub mod chat;
 pub mod explore;
 mod links;
 pub mod network;

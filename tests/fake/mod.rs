@@ -3,17 +3,16 @@
 //! The program is this test's own executable, which is started again to run the one test that calls
 //! [`program`]; so the front ends get a process of their own, with its terminal, signals and exit status.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::{env, process, thread};
 
-use chord_chat::chat::command::{Argument, Command as ChatCommand, Kind};
+use chord_chat::chat::command::COMMANDS;
 use chord_chat::chat::event::{Event, MessageId, Recipient, RingOrigin, SentState};
 use chord_chat::id::NodeHandle;
 use chord_chat::node;
 use chord_chat::records::name::{ChannelName, Nick};
-use chord_chat::repl::complete::CommandTable;
 use chord_chat::repl::session::NodeLink;
 use chord_chat::{json, repl};
 use tokio::sync::mpsc;
@@ -21,15 +20,6 @@ use tokio::sync::mpsc;
 /// Where the program finds the test; without it the program does nothing.
 const TEST_ADDRESS: &str = "CHAT_TEST_ADDRESS";
 const JSON: &str = "CHAT_TEST_JSON";
-
-const CHANNEL: Argument = Argument { name: "channel", kind: Kind::Channel, optional: false };
-const TEXT: Argument = Argument { name: "message", kind: Kind::Text, optional: false };
-const TABLE: CommandTable = &[
-    &ChatCommand { name: "join", arguments: &[CHANNEL], about: "" },
-    &ChatCommand { name: "send", arguments: &[CHANNEL, TEXT], about: "" },
-    &ChatCommand { name: "stop", arguments: &[], about: "" },
-    &ChatCommand { name: "status", arguments: &[], about: "" },
-];
 
 /// The test's side of the program's node.
 pub struct Puppet {
@@ -56,8 +46,13 @@ impl Puppet {
 
     /// Tells the node what to do; the first call waits until the program runs.
     pub fn tell(&mut self, order: &str) {
+        self.try_to_tell(order).unwrap();
+    }
+
+    /// Tells the node what to do, if the program still runs.
+    pub fn try_to_tell(&mut self, order: &str) -> io::Result<()> {
         let stream = self.stream.get_or_insert_with(|| self.listener.accept().unwrap().0);
-        stream.write_all(format!("{order}\n").as_bytes()).unwrap();
+        stream.write_all(format!("{order}\n").as_bytes())
     }
 }
 
@@ -77,7 +72,7 @@ pub fn program() {
         let front = async {
             match env::var_os(JSON) {
                 Some(_) => json::run(link).await,
-                None => repl::run(&nick("alice"), TABLE, link).await,
+                None => repl::run(&nick("alice"), COMMANDS, link).await,
             }
         };
         tokio::pin!(front);
@@ -91,7 +86,7 @@ pub fn program() {
     let status = match result.and_then(repl::session::Ending::into_result) {
         Ok(()) => 0,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "chat: {error:#}");
+            let _ = writeln!(io::stderr(), "chat: {error:#}");
             1
         }
     };

@@ -91,7 +91,7 @@ fn talk() -> Vec<Event> {
         sent(bob(), SentState::Failed { reason: "bob has left".into() }),
         sent(Recipient::Channel(channel("rust")), SentState::Stored),
         sent(Recipient::Channel(channel("ruby")), SentState::Stored),
-        sent(Recipient::Node(node(7001).id().into()), SentState::Delivered),
+        sent(Recipient::Node("73e424d5".parse().unwrap()), SentState::Delivered),
         Event::Left { channel: channel("rust") },
         Event::Error { command: "msg".into(), message: "nobody is called eve".into() },
         Event::Error { command: "node".into(), message: "the nick alice is taken; alice2 is free".into() },

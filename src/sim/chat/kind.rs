@@ -1,0 +1,47 @@
+//! What a message is about, for counting.
+
+use crate::chat::payload::Payload;
+use crate::chord::Message;
+use crate::chord::message::{Answer, Body};
+use crate::records;
+
+/// What `message` is about; give it to [`crate::sim::Network::classify`].
+pub fn kind(message: &Message<Payload>) -> &'static str {
+    match message {
+        Message::GetNeighbors { .. } | Message::Neighbors { .. } | Message::Notify | Message::NewPredecessor => "stabilize",
+        Message::Ping { .. } | Message::Pong { .. } => "rectify",
+        Message::NotMember => "not a member",
+        Message::Place { .. } => "join of the ring",
+        Message::Leaving { .. } | Message::LeavingHeard { .. } | Message::Gone { .. } => "leave of the ring",
+        Message::GetNextHop { .. } | Message::NextHop { .. } => "trace",
+        Message::Route(route) => match &route.body {
+            Body::FindRoot => "find root",
+            Body::FindPlace => "join of the ring",
+            Body::Request(payload) => of_payload(payload),
+        },
+        Message::Reply { answer: Answer::Root, .. } => "find root",
+        Message::Reply { answer: Answer::Payload(payload), .. }
+        | Message::Request { payload, .. }
+        | Message::Tell(payload) => of_payload(payload),
+    }
+}
+
+fn of_payload(payload: &Payload) -> &'static str {
+    match payload {
+        Payload::Records(records::Message::Merge { .. } | records::Message::Merged) => "merge",
+        Payload::Records(records::Message::Fetch { .. } | records::Message::Fetched { .. }) => "takeover",
+        Payload::Records(records::Message::Offer { .. } | records::Message::Offered { .. }) => "repair",
+        Payload::Claim(_) | Payload::Claimed(_) => "name",
+        Payload::Renew(_) | Payload::Renewed(_) => "renew",
+        Payload::Delivery(_) => "delivery",
+        Payload::MemberChanged(_) => "member",
+        _ => "chat",
+    }
+}
+
+/// Whether messages of this kind are sent in a network in which nothing happens, all the time.
+///
+/// Every half minute leases are renewed and copies compared, too.
+pub fn is_heartbeat(kind: &str) -> bool {
+    matches!(kind, "stabilize" | "rectify" | "find root")
+}

@@ -1,0 +1,191 @@
+//! What must be true of all nodes when nothing happens any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Oracle, Person};
+use crate::chat::event::{Recipient, SentState};
+use crate::chord::{Message, SUCCESSORS};
+use crate::id::{Id, NodeHandle};
+use crate::machine::{Input, Machine};
+use crate::node::Node;
+use crate::records::name::ChannelName;
+use crate::records::{COPIES, RecordKey};
+use crate::sim::{Network, ring};
+
+impl Oracle {
+    /// Checks what must be true at rest, and says what is not, or not yet.
+    pub fn check_rest(&self, network: &Network<Node>) -> Result<(), String> {
+        let ring = Ring::of(network);
+        ring.check()?;
+        self.check_messages(network)?;
+        ring.check_copies()?;
+        self.check_channels(network, &ring)?;
+        self.check_names(network, &ring)
+    }
+
+    /// Each message has come to an end, and one that is stored has reached whoever was there and stayed.
+    fn check_messages(&self, network: &Network<Node>) -> Result<(), String> {
+        for (id, message) in &self.messages {
+            if message.state == SentState::Queued && network.get(id.author).is_some() {
+                return Err(format!("{id} to {} waits for ever", message.to));
+            }
+            let Recipient::Channel(channel) = &message.to else { continue };
+            if message.state != SentState::Stored {
+                continue;
+            }
+            let missed = |&(&node, person): &(&NodeHandle, &Person)| {
+                network.get(node).is_some()
+                    && person.joined.get(channel).is_some_and(|&joined| joined < message.queued)
+                    && !person.shown.contains(id)
+            };
+            if let Some((node, _)) = self.people.iter().find(missed) {
+                return Err(format!("{node:?} was not shown {id}, which is stored in {channel}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who joined and did not leave is a member, and what was stored is in the log.
+    fn check_channels(&self, network: &Network<Node>, ring: &Ring<'_>) -> Result<(), String> {
+        let mut members: BTreeMap<&ChannelName, BTreeSet<NodeHandle>> = BTreeMap::new();
+        for (&node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
+            for channel in person.joined.keys() {
+                members.entry(channel).or_default().insert(node);
+            }
+        }
+        let mut channels: BTreeSet<&ChannelName> = members.keys().copied().collect();
+        channels.extend(ring.nodes.iter().flat_map(|node| node.records().channels().map(|(name, ..)| name)));
+        for channel in channels {
+            let root = ring.root(RecordKey::Channel(channel.clone()).id());
+            let known: BTreeSet<NodeHandle> = root
+                .records()
+                .channel(channel)
+                .into_iter()
+                .flat_map(|channel| channel.members(network.now()).map(|member| member.node))
+                // A lease outlives who crashed.
+                .filter(|&node| !self.has_crashed(network, node))
+                .collect();
+            let joined = members.remove(channel).unwrap_or_default();
+            if known != joined {
+                return Err(format!("{channel} has the members {known:?}, but {joined:?} joined and stayed"));
+            }
+        }
+        for (id, message) in &self.messages {
+            if let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) {
+                let root = ring.root(RecordKey::Channel(channel.clone()).id());
+                let is_known =
+                    root.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some());
+                if !is_known {
+                    return Err(format!("{id} is stored in {channel}, but {:?} does not know it", root.me()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names are those of the people who are there.
+    fn check_names(&self, network: &Network<Node>, ring: &Ring<'_>) -> Result<(), String> {
+        let is_there = |node: NodeHandle| network.get(node).is_some_and(|node| node.chat().is_ready());
+        for (&node, person) in &self.people {
+            let root = ring.root(RecordKey::Name(person.nick.clone()).id());
+            let holder = root
+                .records()
+                .claims(&person.nick)
+                .and_then(|claims| claims.holder(network.now()))
+                .map(|claim| claim.holder);
+            if is_there(node) && holder != Some(node) {
+                return Err(format!("{} is the name of {holder:?}, not of {node:?}", person.nick));
+            }
+            let is_wrong = |holder: NodeHandle| !is_there(holder) && !self.has_crashed(network, holder);
+            if let Some(holder) = holder.filter(|&holder| is_wrong(holder)) {
+                return Err(format!("{} is still the name of {holder:?}", person.nick));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_crashed(&self, network: &Network<Node>, node: NodeHandle) -> bool {
+        let in_good_order =
+            self.people.get(&node).is_some_and(|person| person.is_over && person.in_good_order);
+        network.get(node).is_none() && !in_good_order
+    }
+
+    /// Whether the ring keeps what it needs without the nodes that are `gone`, also after each answer
+    /// that is under way: then they may crash.
+    pub fn may_crash(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
+        let members = self.ring_members(gone);
+        if members.is_empty() || !ring::is_robust(&members) {
+            return false;
+        }
+        network.in_flight().all(|flight| {
+            let changes_a_list = matches!(
+                flight.message,
+                Message::Neighbors { .. } | Message::Place { .. } | Message::Gone { .. }
+            );
+            let Some(node) = network.get(flight.to).filter(|_| changes_a_list && !gone.contains(&flight.to))
+            else {
+                return true;
+            };
+            let mut changed = node.clone();
+            let input = Input::Message { from: flight.from, message: flight.message.clone() };
+            changed.handle(network.now(), input, &mut Vec::new());
+            let mut members: Vec<_> =
+                members.iter().copied().filter(|member| member.node != flight.to).collect();
+            members.push(ring::Member::from(changed.chord()));
+            members.sort_by_key(|member| member.node.id());
+            ring::is_robust(&members)
+        })
+    }
+}
+
+/// The nodes that run, in the order of the ring.
+struct Ring<'a> {
+    nodes: Vec<&'a Node>,
+}
+
+impl<'a> Ring<'a> {
+    fn of(network: &'a Network<Node>) -> Ring<'a> {
+        let mut nodes: Vec<&Node> = network.machines().collect();
+        nodes.sort_by_key(|node| node.me().id());
+        Ring { nodes }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.nodes.is_empty() {
+            return Err("nobody is left".to_owned());
+        }
+        if let Some(node) = self.nodes.iter().find(|node| !node.chord().is_member()) {
+            return Err(format!("{:?} runs and is not a member", node.me()));
+        }
+        let members: Vec<_> = self.nodes.iter().map(|node| ring::Member::from(node.chord())).collect();
+        ring::check(&members).map_err(|violation| violation.to_string())?;
+        if ring::is_ideal(&members, SUCCESSORS) { Ok(()) } else { Err("the ring is not ideal".to_owned()) }
+    }
+
+    fn place(&self, key: Id) -> usize {
+        self.nodes.partition_point(|node| node.me().id() < key) % self.nodes.len()
+    }
+
+    fn root(&self, key: Id) -> &'a Node {
+        self.nodes[self.place(key)]
+    }
+
+    /// Every record is on its root, and the next nodes know the same of it.
+    fn check_copies(&self) -> Result<(), String> {
+        let keys: BTreeMap<&RecordKey, Id> = self.nodes.iter().flat_map(|node| node.records().keys()).collect();
+        for (key, id) in keys {
+            let root = self.place(id);
+            let known = self.nodes[root].records().digest(key);
+            for i in 1..COPIES.min(self.nodes.len()) {
+                let copy = self.nodes[(root + i) % self.nodes.len()];
+                if copy.records().digest(key) != known {
+                    return Err(format!("{:?} does not know the same of {key} as its root", copy.me()));
+                }
+            }
+        }
+        match self.nodes.iter().find(|node| !node.records().is_settled()) {
+            Some(node) => Err(format!("{:?} is taking over a range", node.me())),
+            None => Ok(()),
+        }
+    }
+}

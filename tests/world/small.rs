@@ -1,0 +1,353 @@
+//! Small networks in which everything happens: people come, talk, go and crash.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use chord_chat::chat::event::Recipient;
+use chord_chat::id::NodeHandle;
+use chord_chat::node::{Command, Node};
+use chord_chat::records::lease::RENEW_EVERY;
+use chord_chat::records::name::ChannelName;
+use chord_chat::sim::chat::{Oracle, Seen, Weather, is_heartbeat, kind};
+use chord_chat::sim::{Cut, Latency, Links, Network, Order, START};
+use chord_chat::time::Time;
+use rand::RngExt;
+
+use crate::seeds::{Story, for_each_seed};
+use crate::{address, nick};
+
+const SEEDS: u64 = 10_000;
+const NODES_MAX: u32 = 24;
+const CHANNELS: [&str; 3] = ["rust", "chord", "tea"];
+
+/// How long nobody crashes after someone has: what was lost is copied again by then.
+const RECOVERY: Duration = Duration::from_secs(3);
+
+/// How long it may take until nothing happens any more, after the last thing that somebody did:
+/// a successor list of 16 is exact after 16 rounds.
+const REST: Duration = Duration::from_secs(22);
+
+/// The same where messages were lost: a lease is renewed meanwhile, and what was missed is shown.
+const REST_AFTER_LOSS: Duration = Duration::from_secs(75);
+
+/// How long the silence is listened to.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// What goes wrong in a network, besides crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    /// Messages are lost and doubled, and overtake one another.
+    Loss,
+    /// A node is stopped for a while.
+    Freeze,
+    /// The network is cut for so short that nobody is taken for dead.
+    ShortCut,
+    /// The network is cut for long: there are two rings afterwards.
+    LongCut,
+}
+
+impl Fault {
+    fn of(seed: u64) -> Fault {
+        match seed % 16 {
+            0..=10 => Fault::None,
+            11 | 12 => Fault::Loss,
+            13 => Fault::Freeze,
+            14 => Fault::ShortCut,
+            _ => Fault::LongCut,
+        }
+    }
+
+    fn weather(self) -> Weather {
+        if self == Fault::None { Weather::Fair } else { Weather::Rough }
+    }
+
+    fn rest(self) -> Duration {
+        if self == Fault::None { REST } else { REST_AFTER_LOSS }
+    }
+}
+
+struct Town {
+    network: Network<Node>,
+    oracle: Rc<RefCell<Oracle>>,
+    fault: Fault,
+    nodes_max: u32,
+    nodes: u32,
+    texts: u64,
+    last_crash: Time,
+    crashes: u64,
+    exits: u64,
+}
+
+/// What a run has done and seen.
+struct Ran {
+    seen: Seen,
+    crashes: u64,
+    exits: u64,
+    fingerprint: u64,
+}
+
+impl Town {
+    fn new(seed: u64, story: Story) -> Town {
+        let mut network = Network::new(seed, Links::good());
+        network.trace.rerun_with(format!("SEED={seed} cargo test --test world small"));
+        if story == Story::None {
+            network.trace.keep(0);
+        }
+        let fault = Fault::of(seed);
+        network.links = links(&mut network, fault);
+        network.classify(kind);
+        let oracle = Rc::new(RefCell::new(Oracle::new(fault.weather())));
+        network.observe(Rc::clone(&oracle));
+        let nodes_max = network.rng().random_range(1..=NODES_MAX);
+        let last_crash = network.now();
+        let mut town =
+            Town { network, oracle, fault, nodes_max, nodes: 0, texts: 0, last_crash, crashes: 0, exits: 0 };
+        town.start_node(None);
+        town
+    }
+
+    fn pick(&mut self, below: usize) -> usize {
+        self.network.rng().random_range(0..below)
+    }
+
+    fn start_node(&mut self, bootstrap: Option<NodeHandle>) {
+        self.nodes += 1;
+        let me = address(self.nodes);
+        // Some want the name that another has.
+        let same = bootstrap.is_some() && self.pick(20) == 0;
+        let nick = if same { nick(self.nodes / 2) } else { nick(self.nodes) };
+        let skew = Duration::from_millis(self.network.rng().random_range(0..500));
+        let node = Node::new(nick, me, self.network.now() + skew);
+        self.network.add_ahead(node, skew);
+        self.network.command(me, Command::Start { bootstrap });
+    }
+
+    fn ready(&self) -> Vec<NodeHandle> {
+        use chord_chat::machine::Machine;
+        self.network.machines().filter(|node| node.chat().is_ready()).map(Machine::me).collect()
+    }
+
+    fn someone(&mut self) -> Option<NodeHandle> {
+        let ready = self.ready();
+        if ready.is_empty() {
+            return None;
+        }
+        let index = self.pick(ready.len());
+        Some(ready[index])
+    }
+
+    fn line(&mut self, node: NodeHandle, line: String) {
+        self.network.command(node, Command::Line(line));
+    }
+
+    /// Something happens.
+    fn act(&mut self) {
+        let dice = self.pick(100);
+        let Some(someone) = self.someone() else { return };
+        let channel = CHANNELS[self.pick(CHANNELS.len())];
+        match dice {
+            0..25 if self.nodes < self.nodes_max => self.start_node(Some(someone)),
+            0..45 => self.line(someone, format!("join {channel}")),
+            45..52 => self.line(someone, format!("leave {channel}")),
+            52..80 => self.send(someone, channel),
+            80..90 => self.private(someone),
+            90..95 => self.exit(someone),
+            _ => self.crash(someone),
+        }
+    }
+
+    fn text(&mut self) -> String {
+        self.texts += 1;
+        format!("text {}", self.texts)
+    }
+
+    fn send(&mut self, author: NodeHandle, channel: &str) {
+        let name: ChannelName = channel.parse().expect("the channels here have good names");
+        for _ in 0..1 + self.pick(3) {
+            let text = self.text();
+            self.oracle.borrow_mut().will_say(author, Recipient::Channel(name.clone()), &text);
+            self.line(author, format!("send {channel} {text}"));
+        }
+    }
+
+    fn private(&mut self, author: NodeHandle) {
+        let number = 1 + self.pick(self.nodes as usize) as u32;
+        let text = self.text();
+        let (to, recipient) = if self.pick(3) == 0 {
+            let id = address(number).id().to_string();
+            let prefix = id.parse().expect("an id is a prefix of itself");
+            (id, Recipient::Node(prefix))
+        } else {
+            (nick(number).to_string(), Recipient::Nick(nick(number)))
+        };
+        self.oracle.borrow_mut().will_say(author, recipient, &text);
+        self.line(author, format!("msg {to} {text}"));
+    }
+
+    fn exit(&mut self, node: NodeHandle) {
+        if 1 < self.ready().len() {
+            self.exits += 1;
+            self.network.command(node, Command::Exit);
+        }
+    }
+
+    /// One node crashes, or two neighbours at once: of three nodes that keep a message, one stays.
+    fn crash(&mut self, node: NodeHandle) {
+        if self.network.now() < self.last_crash + RECOVERY {
+            return;
+        }
+        let mut gone = vec![node];
+        let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
+        if self.pick(3) == 0 {
+            gone.extend(next.filter(|&next| self.network.get(next).is_some()));
+        }
+        if !self.oracle.borrow().may_crash(&self.network, &gone) {
+            return;
+        }
+        self.last_crash = self.network.now();
+        for node in gone {
+            self.crashes += 1;
+            self.network.crash(node);
+        }
+    }
+
+    fn fail(&mut self) {
+        let moment = Duration::from_millis(self.network.rng().random_range(100..1200));
+        match self.fault {
+            Fault::None | Fault::Loss => {}
+            Fault::Freeze => {
+                if let Some(node) = self.someone() {
+                    self.network.freeze(node, 3 * moment);
+                }
+            }
+            Fault::ShortCut | Fault::LongCut => {
+                let salt = self.pick(256) as u8;
+                let long = self.fault == Fault::LongCut;
+                let cut = if long && salt % 2 == 0 { Cut::Refused } else { Cut::Silent };
+                self.network.partition(cut, move |node| {
+                    u32::from((node.id().as_bytes()[0] ^ salt).count_ones() % 2)
+                });
+                for _ in 0..if long { 6 } else { 1 } {
+                    self.network.run_for(moment);
+                    self.act();
+                }
+                self.network.heal();
+            }
+        }
+    }
+
+    fn live(&mut self) {
+        let acts = 10 + self.pick(60);
+        let fault_at = self.pick(acts);
+        for i in 0..acts {
+            let pause = match self.pick(4) {
+                0 => 0,
+                1 => self.network.rng().random_range(0..20),
+                _ => self.network.rng().random_range(0..250),
+            };
+            self.network.run_for(Duration::from_millis(pause));
+            self.act();
+            if i == fault_at {
+                self.fail();
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        self.network.links.loss = 0.0;
+        self.network.links.duplicates = 0.0;
+        let deadline = self.network.now() + self.fault.rest();
+        if self.fault == Fault::LongCut {
+            return self.network.run_until(deadline);
+        }
+        // What was asked for last is under way.
+        self.network.run_for(SILENCE);
+        let oracle = Rc::clone(&self.oracle);
+        let mut last = Ok(());
+        let rests = self.network.poll_until(deadline, Duration::from_millis(500), |network| {
+            last = oracle.borrow().check_rest(network);
+            last.is_ok()
+        });
+        if !rests {
+            panic!("there is no rest: {}", last.expect_err("it does not rest"));
+        }
+        if self.fault == Fault::None {
+            self.check_silence();
+        }
+    }
+
+    /// At rest, only the ring's heartbeat is heard; whoever starts late looks for its fingers for a while.
+    fn check_silence(&mut self) {
+        if START + RENEW_EVERY < self.network.now() + SILENCE {
+            // It is time to renew leases.
+            return;
+        }
+        let before = self.network.counters.kinds.clone();
+        self.network.run_for(SILENCE);
+        for (kind, counted) in &self.network.counters.kinds {
+            let is_silent = is_heartbeat(kind) || before.get(kind) == Some(counted);
+            assert!(is_silent, "messages about {kind:?} are sent at rest");
+        }
+    }
+}
+
+fn links(network: &mut Network<Node>, fault: Fault) -> Links {
+    let millis = Duration::from_millis;
+    let rng = network.rng();
+    let near = rng.random_range(0..20);
+    let far = near + rng.random_range(0..60);
+    let jitter = rng.random_range(0..20);
+    let links = Links {
+        base: Latency::Uniform(millis(near), millis(far)),
+        jitter: Latency::Uniform(millis(0), millis(jitter)),
+        ..Links::good()
+    };
+    match fault {
+        Fault::Loss => Links {
+            loss: rng.random_range(0.0..0.03),
+            duplicates: rng.random_range(0.0..0.03),
+            order: Order::Any,
+            ..links
+        },
+        _ => links,
+    }
+}
+
+fn run(seed: u64, story: Story) -> Ran {
+    let mut town = Town::new(seed, story);
+    town.live();
+    town.rest();
+    let seen = town.oracle.borrow().seen;
+    Ran { seen, crashes: town.crashes, exits: town.exits, fingerprint: town.network.fingerprint() }
+}
+
+#[test]
+fn small_networks_keep_what_the_chat_promises() {
+    let ran = for_each_seed("small", SEEDS, run);
+    let sum = |of: fn(&Ran) -> u64| ran.iter().map(of).sum::<u64>();
+    let sums = [
+        ("shown", sum(|ran| ran.seen.shown)),
+        ("private", sum(|ran| ran.seen.private)),
+        ("stored", sum(|ran| ran.seen.stored)),
+        ("migrated", sum(|ran| ran.seen.migrated)),
+        ("changes of the ring", sum(|ran| ran.seen.ring_changes)),
+        ("crashes", sum(|ran| ran.crashes)),
+        ("exits", sum(|ran| ran.exits)),
+        ("failed", sum(|ran| ran.seen.failed)),
+    ];
+    println!("{} networks: {sums:?}", ran.len());
+    if 1 < ran.len() {
+        for (what, sum) in &sums[..7] {
+            assert!(ran.len() as u64 / 4 < *sum, "{what} happened {sum} times in {} networks", ran.len());
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..32 {
+        assert_eq!(run(seed, Story::None).fingerprint, run(seed, Story::Last).fingerprint);
+    }
+}
