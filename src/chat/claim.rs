@@ -105,7 +105,7 @@ impl Chat {
         if !cx.records.has_room(&key) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.merge(cx.now, &key, Statement::Claim(claim, Age::NEW));
+        cx.records.write(cx.now, &key, Statement::Claim(claim, Age::NEW));
         let payload = Payload::Claimed(Answer::Held);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }

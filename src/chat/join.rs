@@ -4,7 +4,7 @@
 //! root -> n: Joined { members, last }
 //! root -> each member: MemberChanged
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use super::{CHANNELS_MAX, Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
-use crate::records::channel::{LOG_MAX, Membership, MessageId, Place};
+use crate::records::channel::{Membership, Place};
 use crate::records::lease::Age;
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
@@ -85,37 +85,14 @@ pub(super) struct Session {
     pub(super) stage: Stage,
     /// The place of the last message that was shown: everything up to here has been.
     pub(super) seen: Option<Place>,
-    /// The last messages that were shown: two roots may give a message two places, and it is shown once.
-    pub(super) shown: Recent,
+    /// Which messages were shown last: one that two roots have placed comes twice.
+    pub(super) shown: super::recent::Recent,
     /// Messages that came before one that is missing, with the place of the one before each.
     pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
     /// Whether the root is being asked for what is missing.
     pub(super) catching_up: bool,
     /// The last message that waited for a missing one when the root was asked.
     pub(super) asked_for: Option<Place>,
-}
-
-/// The ids of the last messages, as many as a channel keeps.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Recent {
-    ids: BTreeSet<MessageId>,
-    oldest_first: VecDeque<MessageId>,
-}
-
-impl Recent {
-    /// Remembers a message, and returns whether it was new.
-    pub(super) fn insert(&mut self, id: MessageId) -> bool {
-        if !self.ids.insert(id) {
-            return false;
-        }
-        if self.oldest_first.len() == LOG_MAX
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-        self.oldest_first.push_back(id);
-        true
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,7 +136,7 @@ impl Chat {
         if is_new && !cx.records.has_room(&key) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.merge(cx.now, &key, Statement::Member(membership, Age::NEW));
+        cx.records.write(cx.now, &key, Statement::Member(membership, Age::NEW));
         let acknowledged =
             Acknowledged { origin: request.origin, id: request.id, channel, nick, is_new, last };
         self.after_write(cx, Then::Join(acknowledged));
@@ -242,21 +219,4 @@ pub(super) fn nicks(members: Vec<(Nick, NodeHandle)>) -> Vec<Nick> {
     nicks.sort();
     nicks.dedup();
     nicks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn as_many_messages_are_remembered_as_a_channel_keeps() {
-        let author = NodeHandle::new("127.0.0.1:7000".parse().unwrap());
-        let mut recent = Recent::default();
-        for counter in 0..=LOG_MAX as u64 {
-            assert!(recent.insert(MessageId { author, counter }));
-            assert!(!recent.insert(MessageId { author, counter }));
-        }
-        assert_eq!((recent.ids.len(), recent.oldest_first.len()), (LOG_MAX, LOG_MAX));
-        assert!(recent.insert(MessageId { author, counter: 0 }), "the oldest is forgotten");
-    }
 }

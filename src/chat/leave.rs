@@ -80,7 +80,7 @@ impl Chat {
             cx.records.channel(&channel).is_some_and(|known| known.is_member(cx.now, membership.node));
         let nick = membership.nick.clone();
         let key = RecordKey::Channel(channel.clone());
-        cx.records.merge(cx.now, &key, Statement::Member(membership, Age::NEW));
+        cx.records.write(cx.now, &key, Statement::Member(membership, Age::NEW));
         let acknowledged = Acknowledged { origin: request.origin, id: request.id, channel, nick, was_member };
         self.after_write(cx, Then::Leave(acknowledged));
     }

@@ -13,6 +13,7 @@ mod leave;
 mod msg;
 mod names;
 pub mod payload;
+mod recent;
 mod renew;
 mod ring;
 mod send;
@@ -69,6 +70,8 @@ pub struct Chat {
     /// The terms in which this root gives out places.
     terms: BTreeMap<ChannelName, send::Term>,
     known: BTreeMap<Nick, Known>,
+    /// Which private messages were shown last: one whose answer was lost comes again.
+    heard: recent::Recent,
     /// When the name was claimed first.
     claimed: Time,
     renewed: Time,
@@ -179,6 +182,7 @@ impl Chat {
             writes: VecDeque::new(),
             terms: BTreeMap::new(),
             known: BTreeMap::new(),
+            heard: recent::Recent::default(),
             claimed: now,
             renewed: now,
             expired: now,

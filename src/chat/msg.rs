@@ -179,7 +179,9 @@ impl Chat {
         let heard = if is_mine && self.is_ready() { Heard::Shown } else { Heard::NotMe };
         if heard == Heard::Shown {
             self.meet(&private.from, request.origin);
-            cx.tell(Event::Private { from: private.from, text: private.text, id: private.id });
+            if self.heard.is_new(private.id) {
+                cx.tell(Event::Private { from: private.from, text: private.text, id: private.id });
+            }
         }
         cx.reply(request, Payload::PrivateHeard(heard));
     }

@@ -102,7 +102,7 @@ impl Chat {
         Request { channel, membership, seen }: Request,
     ) {
         let key = RecordKey::Channel(channel.clone());
-        cx.records.merge(cx.now, &key, Statement::Member(membership, Age::NEW));
+        cx.records.write(cx.now, &key, Statement::Member(membership, Age::NEW));
         let Some(known) = cx.records.channel(&channel) else { return };
         let mut after = known.log.after(seen);
         let missed: Vec<Entry> = after.by_ref().take(MISSED_MAX).cloned().collect();
@@ -123,7 +123,10 @@ impl Chat {
         }
         for entry in answer.missed {
             if session.seen < Some(entry.place) {
-                session.show(cx, channel.clone(), entry);
+                session.seen = Some(entry.place);
+                if session.shown.is_new(entry.id) {
+                    super::send::show(cx, channel.clone(), entry);
+                }
             }
         }
         if answer.more {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::{Event, MessageId, Recipient, SentState};
-use super::join::{Session, Stage};
+use super::join::Stage;
 use super::payload::Payload;
 use super::{Chat, Context, Pending, TEXT_BYTES_MAX, Then};
 use crate::chord;
@@ -170,7 +170,7 @@ impl Chat {
             if !is_known {
                 let place = self.next_place(cx, &channel);
                 let entry = Entry { place, id, from: from.clone(), text };
-                cx.records.merge(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
+                cx.records.write(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
             }
         }
         let acknowledged = Acknowledged { origin: request.origin, id: request.id, channel, messages: ids };
@@ -274,7 +274,10 @@ impl Chat {
                 first.remove();
             } else if follows {
                 let delivery = first.remove();
-                session.show(cx, delivery.channel, delivery.entry);
+                session.seen = Some(place);
+                if session.shown.is_new(delivery.entry.id) {
+                    show(cx, delivery.channel, delivery.entry);
+                }
             } else {
                 return self.catch_up(cx, channel);
             }
@@ -282,20 +285,15 @@ impl Chat {
     }
 }
 
-impl Session {
-    /// Shows a message, unless it was shown before, from another place.
-    pub(super) fn show(&mut self, cx: &mut Context<'_>, channel: ChannelName, entry: Entry) {
-        self.seen = Some(entry.place);
-        if self.shown.insert(entry.id) {
-            cx.tell(Event::Message {
-                channel,
-                from: entry.from,
-                text: entry.text,
-                id: entry.id,
-                epoch: entry.place.epoch,
-                seq: entry.place.seq,
-                history: false,
-            });
-        }
-    }
+/// Shows a message of a channel.
+pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry) {
+    cx.tell(Event::Message {
+        channel,
+        from: entry.from,
+        text: entry.text,
+        id: entry.id,
+        epoch: entry.place.epoch,
+        seq: entry.place.seq,
+        history: false,
+    });
 }

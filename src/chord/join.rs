@@ -79,7 +79,8 @@ impl<P: Clone> Chord<P> {
     pub(super) fn is_before(&self, route: &Route<P>) -> bool {
         match self.successors.first() {
             Some(successor) => route.key.in_arc(self.me.id(), successor.id()),
-            None => true,
+            // It may only have lost sight of the others.
+            None => self.has_nobody(),
         }
     }
 

@@ -86,10 +86,14 @@ impl<P: Clone> Chord<P> {
             self.membership = Membership::Member;
             self.upcall(Upcall::NeighbourLeft(from));
             self.drop_successor(from, successors);
+            if self.successors == [from] {
+                // Nobody else is left: what follows is told as to a node that is alone.
+                self.set_successors(Vec::new());
+            }
             if self.predecessor == Some(from) {
                 self.replace_predecessor(predecessor);
             }
-            self.forget(from, Why::PredecessorLeft);
+            self.forget(from);
             self.release_held();
         }
         self.send(from, Message::LeavingHeard { question, accepted });
@@ -132,8 +136,7 @@ impl<P: Clone> Chord<P> {
             self.upcall(Upcall::NeighbourLeft(from));
             self.drop_successor(from, successors);
         }
-        // It has handed over to its own successor, which need not be this node.
-        self.forget(from, Why::PredecessorLost);
+        self.forget(from);
         self.stabilize();
     }
 

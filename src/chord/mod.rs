@@ -466,6 +466,11 @@ impl<P: Clone> Chord<P> {
         }
     }
 
+    /// Where the range of keys begins that the application was last told of.
+    pub fn range_start(&self) -> Option<Id> {
+        self.range_start
+    }
+
     /// Starts a ring of this node alone.
     pub fn create(&mut self, now: Time) {
         self.set_time(now);
@@ -485,7 +490,7 @@ impl<P: Clone> Chord<P> {
         self.outputs.push_back(Output::Upcall(upcall));
     }
 
-    fn new_number(&mut self) -> Number {
+    pub(crate) fn new_number(&mut self) -> Number {
         self.next_number += 1;
         self.next_number
     }

@@ -120,7 +120,7 @@ impl<P: Clone> Chord<P> {
             }
         };
         self.acquaint(from, predecessor, successors);
-        if question.version != self.version {
+        if question.version != self.version && !self.successors.is_empty() {
             // The list has changed since the question was asked, so the answer may be out of date.
             self.stabilize();
             return;

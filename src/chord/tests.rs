@@ -160,11 +160,45 @@ fn a_node_that_came_between_is_adopted_once_it_has_answered() {
     );
     assert_eq!(node.successors(), [c, d, e], "it has not answered yet");
     let answer = Message::Neighbors { question: next, predecessor: Some(a), successors: vec![c, d, e] };
+    let got = feed(&mut node, b, answer);
+    let nearer = asked(&got);
     assert_eq!(
-        feed(&mut node, b, answer),
-        [told(Upcall::SuccessorsChanged { before: Some(c) }), send(b, Message::Notify)]
+        got,
+        [
+            told(Upcall::SuccessorsChanged { before: Some(c) }),
+            send(b, Message::Notify),
+            send(b, Message::GetNeighbors { question: nearer })
+        ],
+        "somebody may have come nearer still"
     );
     assert_eq!(node.successors(), [b, c, d]);
+}
+
+/// Several have come into one gap: their places are found without waiting for the next round.
+#[test]
+fn whoever_is_told_of_a_newcomer_stabilizes_at_once() {
+    let [a, b, c] = nodes();
+    let mut node = member(a, c, &[b, c]);
+    assert_eq!(feed(&mut node, c, Message::NewPredecessor), [], "it is not the successor");
+    let got = feed(&mut node, b, Message::NewPredecessor);
+    assert_eq!(got, [send(b, Message::GetNeighbors { question: asked(&got) })]);
+    assert_eq!(feed(&mut node, b, Message::NewPredecessor), [], "it is being asked");
+}
+
+/// In a young ring, all neighbours that are known can go at once: those that they told of may know the rest.
+#[test]
+fn a_node_that_has_lost_all_neighbours_asks_those_that_they_told_of() {
+    let [a, b, c] = nodes();
+    let mut node = member(a, b, &[b]);
+    node.stabilize();
+    let question = asked(&outputs(&mut node));
+    let answer = Message::Neighbors { question, predecessor: Some(c), successors: vec![c, b] };
+    feed(&mut node, b, answer);
+    lose(&mut node, b);
+    let got = outputs(&mut node);
+    assert!(!node.is_alone());
+    assert_eq!(node.is_root(b.id()), None, "another may be the root");
+    assert!(got.contains(&send(c, Message::GetNeighbors { question: asked(&got) })), "{got:?}");
 }
 
 /// "No answer: keep the list, notify succ(t)[0]" (Zave 2017, StabilizeFromPredecessor).
@@ -232,7 +266,10 @@ fn a_list_that_changed_since_the_question_is_asked_for_again() {
 fn a_nearer_candidate_becomes_the_predecessor_and_the_range_shrinks() {
     let [a, b, c, d] = nodes();
     let mut node = member(c, a, &[d]);
-    assert_eq!(feed(&mut node, b, Message::Notify), [update(false, a, b, Some(b), Why::NewPredecessor)]);
+    assert_eq!(
+        feed(&mut node, b, Message::Notify),
+        [send(a, Message::NewPredecessor), update(false, a, b, Some(b), Why::NewPredecessor)]
+    );
     assert_eq!(node.predecessor(), Some(b));
     assert_eq!(node.is_root(b.id()), Some(false));
 }
@@ -529,4 +566,78 @@ fn a_trace_goes_back_to_who_came_between() {
     let step = |node| Message::NextHop { question: 1, step: Step::To(node) };
     assert_eq!(feed(&mut node, b, ask(true)), [send(b, step(c))]);
     assert_eq!(feed(&mut node, b, ask(false)), [send(b, step(b))]);
+}
+
+#[test]
+fn a_request_that_is_given_back_is_delivered_again_or_goes_to_who_took_over() {
+    let [a, b, c] = nodes();
+    let mut node = member(b, a, &[c]);
+    let route =
+        |hops| Route { key: b.id(), origin: c, id: 7, hops, last: true, body: Body::Request("hello") };
+    let request = || Request { origin: c, id: 7, payload: "hello" };
+    let delivered = told(Upcall::Deliver { key: b.id(), request: request() });
+    assert_eq!(feed(&mut node, a, Message::Route(route(1))), std::slice::from_ref(&delivered));
+    assert_eq!(feed(&mut node, a, Message::Route(route(1))), [], "a repeat");
+    node.pass_on(START, b.id(), request());
+    assert_eq!(outputs(&mut node), [delivered]);
+    node.leave(START);
+    let Some(Output::Send { message: Message::Leaving { question, .. }, .. }) = outputs(&mut node).pop()
+    else {
+        panic!("it asks its successor to take over");
+    };
+    feed(&mut node, c, Message::LeavingHeard { question, accepted: true });
+    node.pass_on(START, b.id(), request());
+    assert_eq!(outputs(&mut node), [send(c, Message::Route(route(1)))]);
+}
+
+#[test]
+fn the_last_member_is_told_that_the_whole_circle_is_its_own() {
+    let [a, b, _] = nodes();
+    let mut node = member(b, a, &[a]);
+    let leaving = Message::Leaving { question: 1, predecessor: Some(b), successors: vec![b, a] };
+    assert_eq!(
+        feed(&mut node, a, leaving),
+        [
+            told(Upcall::NeighbourLeft(a)),
+            told(Upcall::SuccessorsChanged { before: Some(a) }),
+            update(true, b, a, Some(a), Why::PredecessorLeft),
+            send(a, Message::LeavingHeard { question: 1, accepted: true }),
+        ]
+    );
+    let mut node = member(b, a, &[a]);
+    assert_eq!(
+        lose(&mut node, a),
+        [
+            told(Upcall::Lost(a)),
+            told(Upcall::SuccessorsChanged { before: Some(a) }),
+            update(true, b, a, Some(a), Why::PredecessorLost),
+        ]
+    );
+}
+
+#[test]
+fn who_loses_the_predecessor_and_then_everyone_else_is_told_as_well() {
+    let [a, b, c] = nodes();
+    let mut node = member(b, a, &[c]);
+    assert_eq!(lose(&mut node, a), [told(Upcall::Lost(a))], "c may know who is before");
+    assert_eq!(
+        lose(&mut node, c),
+        [
+            told(Upcall::Lost(c)),
+            told(Upcall::SuccessorsChanged { before: Some(c) }),
+            update(true, b, a, Some(a), Why::PredecessorLost),
+        ]
+    );
+}
+
+#[test]
+fn a_finger_that_is_the_node_itself_ends_the_table() {
+    let [a, b] = nodes();
+    // The one with the longer range: half the circle from it, it is the root itself.
+    let (me, other) = if a.id().distance_to(b.id()) < b.id().distance_to(a.id()) { (a, b) } else { (b, a) };
+    let mut node = member(me, other, &[other, me]);
+    outputs(&mut node);
+    node.handle(START, Input::Wakeup);
+    assert_eq!(outputs(&mut node), []);
+    assert_eq!(node.next_wakeup(), Some(START + STABILIZE_EVERY), "no other finger is looked for at once");
 }

@@ -21,7 +21,7 @@ mod repair;
 mod tests;
 pub mod takeover;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,8 @@ pub struct Records {
     revision: u64,
     /// What changed at each revision; a statement stands at its last one only.
     journal: BTreeMap<u64, (RecordKey, Subject)>,
+    /// The revisions of what was written here as the root, and not all copies have been told.
+    written: BTreeSet<u64>,
     pushes: push::Pushes,
     takeovers: takeover::Takeovers,
     repair: repair::Repair,
@@ -182,6 +184,15 @@ impl Records {
             Some(Record::Channel(channel)) => channel.statements() < STATEMENTS_MAX,
             Some(Record::Name(claims)) => claims.statements() < STATEMENTS_MAX,
             None => self.held.len() < RECORDS_MAX,
+        }
+    }
+
+    /// Learns a statement that is made to this node as the root.
+    ///
+    /// Its copies are told of it even if another becomes the root before they have been.
+    pub fn write(&mut self, now: Time, key: &RecordKey, statement: Statement) {
+        if self.merge(now, key, statement) {
+            self.written.insert(self.revision);
         }
     }
 
@@ -263,7 +274,7 @@ impl Records {
         &self,
         now: Time,
         after: u64,
-        wanted: impl Fn(Id) -> bool,
+        wanted: impl Fn(u64, Id) -> bool,
     ) -> (Vec<(RecordKey, Statement)>, u64) {
         let mut statements = Vec::new();
         let mut bytes = 0;
@@ -273,7 +284,7 @@ impl Records {
                 return (statements, reached);
             }
             reached = revision;
-            let Some(held) = self.held.get(key).filter(|held| wanted(held.id)) else { continue };
+            let Some(held) = self.held.get(key).filter(|held| wanted(revision, held.id)) else { continue };
             if let Some(statement) = held.record.statement(now, subject) {
                 bytes += statement.bytes();
                 statements.push((key.clone(), statement));
@@ -293,6 +304,9 @@ impl Records {
         for before in stale {
             let Some((key, subject)) = self.journal.remove(&before) else { continue };
             self.revision += 1;
+            if self.written.remove(&before) {
+                self.written.insert(self.revision);
+            }
             if let Some(held) = self.held.get_mut(&key) {
                 held.record.set_revision(&subject, self.revision);
             }

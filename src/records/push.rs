@@ -43,8 +43,10 @@ impl Records {
         for &target in targets {
             self.pushes.copies.entry(target).or_default();
         }
+        let everywhere = self.pushes.copies.values().map(|push| push.acknowledged).min();
+        self.written = self.written.split_off(&everywhere.map_or(u64::MAX, |revision| revision + 1));
         for (node, push) in self.idle_copies() {
-            let mine = |id| chord.is_root(id) != Some(false);
+            let mine = |revision, id| chord.is_root(id) != Some(false) || self.written.contains(&revision);
             let (statements, reached) = self.statements_after(now, push.acknowledged, mine);
             let under_way = tell(now, chord, node, None, statements);
             self.pushes.copies.insert(node, push.after_telling(under_way, reached));
@@ -52,7 +54,7 @@ impl Records {
         for (node, mut migration) in self.idle_migrations() {
             let range = migration.range;
             let (statements, reached) =
-                self.statements_after(now, migration.push.acknowledged, |id| range.contains(id));
+                self.statements_after(now, migration.push.acknowledged, |_, id| range.contains(id));
             if statements.is_empty() {
                 self.pushes.migrations.remove(&node);
                 continue;
@@ -155,6 +157,11 @@ impl Records {
     /// Whether `node` has all that this root keeps.
     pub fn is_handed_over_to(&self, node: NodeHandle) -> bool {
         self.pushes.copies.get(&node).is_some_and(|push| push.acknowledged == self.revision)
+    }
+
+    /// Whether every new root has been told what this node had of its range.
+    pub fn has_migrated(&self) -> bool {
+        self.pushes.migrations.is_empty()
     }
 
     /// Whether `node` is one of those that keep copies for this root.

@@ -30,6 +30,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 pub struct Fetched {
     /// Whether it agrees that the asker is its predecessor, if it was asked as the successor.
     pub accepted: bool,
+    /// Where the range began that it was the root of until it heard of the asker, if it hears of it now:
+    /// what comes before is not its to give.
+    pub start: Option<Id>,
     /// Its statements.
     pub statements: Vec<(RecordKey, Statement)>,
     /// Where to go on, if that is not all.
@@ -133,18 +136,19 @@ impl Records {
         after: u64,
         to_successor: bool,
     ) -> Message {
-        let before = chord.predecessor();
+        let (before, start) = (chord.predecessor(), chord.range_start());
         let accepted = !to_successor || chord.notified(now, from);
-        if to_successor && accepted && before != Some(from) {
+        let is_new = to_successor && accepted && before != Some(from);
+        if is_new {
             self.takeovers.fetching.insert(from, range);
         }
-        let (statements, reached) = self.statements_after(now, after, |id| range.contains(id));
+        let (statements, reached) = self.statements_after(now, after, |_, id| range.contains(id));
         if to_successor && accepted {
             let keys = statements.iter().map(|(key, _)| key.clone()).collect();
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
         let next = (reached < self.revision).then_some(reached);
-        Message::Fetched(Fetched { accepted, statements, next })
+        Message::Fetched(Fetched { accepted, start: start.filter(|_| is_new), statements, next })
     }
 
     pub(super) fn on_fetched<P: Clone + From<Message>>(
@@ -153,7 +157,7 @@ impl Records {
         chord: &mut Chord<P>,
         id: u64,
         from: NodeHandle,
-        Fetched { accepted, statements, next }: Fetched,
+        Fetched { accepted, start, statements, next }: Fetched,
     ) -> bool {
         let Some((takeover, to_successor)) = self.takeovers.find(id) else { return false };
         let why = takeover.why;
@@ -167,6 +171,8 @@ impl Records {
             None => Source::Done,
         };
         takeover.sources.insert(from, source);
+        let others = start.and_then(|start| takeover.split_off(start, from));
+        self.takeovers.running.extend(others);
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
             if range.contains(key.id()) {
@@ -247,6 +253,17 @@ impl Takeover {
                 self.sources.insert(node, Source::Asked { number, to_successor: i == 0 });
             }
         }
+    }
+
+    /// The successor was not the root of what lies before `start`: another node has come there and will
+    /// say so, or it is gone when the deadline is over.
+    fn split_off(&mut self, start: Id, successor: NodeHandle) -> Option<Takeover> {
+        if !start.between(self.range.from, self.range.to) {
+            return None;
+        }
+        let range = Range { from: std::mem::replace(&mut self.range.from, start), to: start };
+        let sources = BTreeMap::from([(successor, Source::Refused { again: self.deadline })]);
+        Some(Takeover { range, sources, ..self.clone() })
     }
 
     fn is_done(&self) -> bool {

@@ -261,6 +261,8 @@ impl Town {
         if self.fault == Fault::LongCut {
             return self.network.run_until(deadline);
         }
+        // What was asked for last is under way.
+        self.network.run_for(SILENCE);
         let oracle = Rc::clone(&self.oracle);
         let mut last = Ok(());
         let rests = self.network.poll_until(deadline, Duration::from_millis(500), |network| {
