@@ -36,7 +36,8 @@ fn transcripts() -> Vec<(PathBuf, Script)> {
 fn every_command_has_a_transcript() {
     let transcripts = transcripts();
     for command in COMMANDS {
-        let named = transcripts.iter().find(|(path, _)| path.file_stem().is_some_and(|stem| stem == command.name));
+        let named =
+            transcripts.iter().find(|(path, _)| path.file_stem().is_some_and(|stem| stem == command.name));
         let (_, script) = named.unwrap_or_else(|| panic!("tests/transcripts/{}.txt is there", command.name));
         let types_it = |step: &Step| step.line.split_whitespace().next() == Some(command.name);
         assert!(script.steps.iter().any(types_it), "{} is typed in its transcript", command.name);
