@@ -85,6 +85,7 @@ impl<P: Clone> Chord<P> {
         if accepted {
             self.membership = Membership::Member;
             self.upcall(Upcall::NeighbourLeft(from));
+            self.acquaintances.retain(|&node| node != from);
             self.drop_successor(from, successors);
             if self.successors == [from] {
                 // Nobody else is left: what follows is told as to a node that is alone.
