@@ -36,7 +36,8 @@ fn transcripts() -> Vec<(PathBuf, Script)> {
 fn every_command_has_a_transcript() {
     let transcripts = transcripts();
     for command in COMMANDS {
-        let named = transcripts.iter().find(|(path, _)| path.file_stem().is_some_and(|stem| stem == command.name));
+        let named =
+            transcripts.iter().find(|(path, _)| path.file_stem().is_some_and(|stem| stem == command.name));
         let (_, script) = named.unwrap_or_else(|| panic!("tests/transcripts/{}.txt is there", command.name));
         let types_it = |step: &Step| step.line.split_whitespace().next() == Some(command.name);
         assert!(script.steps.iter().any(types_it), "{} is typed in its transcript", command.name);
@@ -50,7 +51,10 @@ fn the_simulator_shows_what_is_written() {
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&path, played.to_string()).unwrap();
         } else {
-            assert_eq!(played.to_string(), script.to_string(), "{}", path.display());
+            let (shown, written) = (played.to_string(), script.to_string());
+            let differs = shown.lines().zip(written.lines()).find(|(shown, written)| shown != written);
+            assert_eq!(differs, None, "{}: shown, written", path.display());
+            assert_eq!(shown.len(), written.len(), "{}: one ends before the other", path.display());
         }
     }
 }

@@ -36,7 +36,8 @@ impl Person {
         command.args(["--nick", who, "--addr", "127.0.0.1:0"]);
         command.args(bootstrap.iter().flat_map(|addr| ["--bootstrap".to_owned(), addr.to_string()]));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (input, lines) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
+        let (input, lines) =
+            (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
         let output = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
         let printed = output.clone();
         thread::spawn(move || {
@@ -66,7 +67,8 @@ impl Person {
     fn node(&self) -> NodeHandle {
         let address = |line: &String| line.strip_prefix("  address  ").map(str::to_owned);
         let lines = self.wait(|lines| lines.iter().any(|line| address(line).is_some()));
-        let address = lines.iter().find_map(address).unwrap_or_else(|| panic!("{} is ready: {lines:?}", self.who));
+        let address =
+            lines.iter().find_map(address).unwrap_or_else(|| panic!("{} is ready: {lines:?}", self.who));
         NodeHandle::new(address.parse().unwrap())
     }
 }
@@ -90,7 +92,8 @@ pub fn check(path: &Path, script: &Script) {
             nodes.add(&step.who, person.node());
             people.push(person);
         } else {
-            let person = people.iter_mut().find(|person| person.who == step.who).expect("who types has started");
+            let person =
+                people.iter_mut().find(|person| person.who == step.who).expect("who types has started");
             writeln!(person.input, "{}", nodes.concrete(&step.line)).unwrap();
             person.has_left |= step.line == "exit";
         }
@@ -106,7 +109,8 @@ pub fn check(path: &Path, script: &Script) {
             writeln!(person.input, "{LAST_QUESTION}").unwrap();
         }
         let is_last = |line: &String| if person.has_left { line == "Bye." } else { line == LAST_ANSWER };
-        let mut lines = person.wait(|lines| lines.iter().filter(|line| is_last(line)).count() > person.count(is_last));
+        let mut lines =
+            person.wait(|lines| lines.iter().filter(|line| is_last(line)).count() > person.count(is_last));
         if !person.has_left {
             let end = lines.iter().rposition(is_last).expect("the last question was answered");
             lines.truncate(end);

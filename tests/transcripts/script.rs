@@ -38,7 +38,12 @@ impl Script {
                     steps.last_mut().expect("somebody types first").shown.push((who, text));
                 }
                 sign => {
-                    steps.push(Step { who, line: rest.trim().to_owned(), starts: sign == b'$', shown: Vec::new() });
+                    steps.push(Step {
+                        who,
+                        line: rest.trim().to_owned(),
+                        starts: sign == b'$',
+                        shown: Vec::new(),
+                    });
                 }
             }
         }
@@ -90,7 +95,8 @@ impl Nodes {
 
     /// A line that was shown, with words for what differs from run to run.
     pub fn general(&self, line: &str) -> String {
-        let line = self.words().fold(line.to_owned(), |line, (concrete, word)| line.replace(&concrete, &word));
+        let line =
+            self.words().fold(line.to_owned(), |line, (concrete, word)| line.replace(&concrete, &word));
         match line.strip_suffix(" ms").and_then(|hop| hop.rsplit_once(' ')) {
             Some((hop, _)) => format!("{} <time> ms", hop.trim_end()),
             None => line,

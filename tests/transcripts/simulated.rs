@@ -28,7 +28,8 @@ struct Screens {
 
 impl Observer<Node> for Screens {
     fn told(&mut self, network: &Network<Node>, node: NodeHandle, event: &Event) {
-        let text = self.texts.entry(node).or_insert_with(|| Text::new(Colour::OFF, Arc::new(Mutex::default())));
+        let text =
+            self.texts.entry(node).or_insert_with(|| Text::new(Colour::OFF, Arc::new(Mutex::default())));
         let shown = text.render(event, network.now());
         self.lines.extend(shown.lines().map(|line| (node, line.to_owned())));
     }
