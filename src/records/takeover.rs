@@ -143,7 +143,8 @@ impl Records {
             self.takeovers.fetching.insert(from, range);
         }
         let (statements, reached) = self.statements_after(now, after, |_, id| range.contains(id));
-        if to_successor && accepted {
+        // A successor that only has copies is asked as well, after a crash: nothing moves from it.
+        if is_new {
             let keys = statements.iter().map(|(key, _)| key.clone()).collect();
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
