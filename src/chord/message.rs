@@ -108,8 +108,8 @@ pub enum Message<P> {
         /// Where to ask next.
         step: Step,
     },
-    /// Rectify: a node has come between the receiver and the sender, which was its successor; it
-    /// stabilizes, and does not answer.
+    /// Rectify: there is a node between the receiver and the sender, which was its successor; the
+    /// receiver stabilizes, and does not answer.
     NewPredecessor,
 }
 

@@ -30,8 +30,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 pub struct Fetched {
     /// Whether it agrees that the asker is its predecessor, if it was asked as the successor.
     pub accepted: bool,
-    /// Where the range began that it was the root of until it heard of the asker, if it hears of it now:
-    /// what comes before is not its to give.
+    /// Where the range began that it was the root of until it heard of the asker: what comes before is
+    /// not its to give.
     pub start: Option<Id>,
     /// Its statements.
     pub statements: Vec<(RecordKey, Statement)>,
@@ -42,6 +42,8 @@ pub struct Fetched {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Takeovers {
     running: Vec<Takeover>,
+    /// Who took the last range that this node lost, and where it began.
+    given: Option<(NodeHandle, Id)>,
     /// New predecessors that fetch their range themselves, and which range.
     fetching: BTreeMap<NodeHandle, Range>,
 }
@@ -73,6 +75,7 @@ impl Records {
     pub fn on_update<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>, update: Update) {
         if !update.gained {
             self.takeovers.running.retain(|takeover| !update.range.contains(takeover.range.to));
+            self.takeovers.given = update.peer.map(|peer| (peer, update.range.from));
             let Some(peer) = update.peer else { return };
             match self.takeovers.fetching.remove(&peer) {
                 None => self.migrate(update.range, peer),
@@ -136,12 +139,14 @@ impl Records {
         after: u64,
         to_successor: bool,
     ) -> Message {
-        let (before, start) = (chord.predecessor(), chord.range_start());
+        let (before, own_start) = (chord.predecessor(), chord.range_start());
         let accepted = !to_successor || chord.notified(now, from);
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
             self.takeovers.fetching.insert(from, range);
         }
+        let given = self.takeovers.given.filter(|(to, _)| *to == from && before == Some(from));
+        let start = if is_new { own_start } else { given.map(|(_, start)| start) };
         let (statements, reached) = self.statements_after(now, after, |_, id| range.contains(id));
         // A successor that only has copies is asked as well, after a crash: nothing moves from it.
         if is_new {
@@ -149,7 +154,7 @@ impl Records {
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
         let next = (reached < self.revision).then_some(reached);
-        Message::Fetched(Fetched { accepted, start: start.filter(|_| is_new), statements, next })
+        Message::Fetched(Fetched { accepted, start, statements, next })
     }
 
     pub(super) fn on_fetched<P: Clone + From<Message>>(

@@ -15,7 +15,7 @@ use chord_chat::time::Time;
 use rand::RngExt;
 
 use crate::seeds::{Story, for_each_seed};
-use crate::{address, nick};
+use crate::{address, nick, setting};
 
 const SEEDS: u64 = 10_000;
 const NODES_MAX: u32 = 24;
@@ -92,9 +92,8 @@ impl Town {
     fn new(seed: u64, story: Story) -> Town {
         let mut network = Network::new(seed, Links::good());
         network.trace.rerun_with(format!("SEED={seed} cargo test --test world small"));
-        if story == Story::None {
-            network.trace.keep(0);
-        }
+        let told = if story == Story::None { 0 } else { setting("STORY", 200) };
+        network.trace.keep(told as usize);
         let fault = Fault::of(seed);
         network.links = links(&mut network, fault);
         network.classify(kind);
