@@ -140,7 +140,8 @@ impl Records {
         to_successor: bool,
     ) -> Message {
         let (before, own_start) = (chord.predecessor(), chord.range_start());
-        let accepted = !to_successor || chord.notified(now, from);
+        // A leaver has told its successor what that takes over: it gives away no part of it any more.
+        let accepted = !to_successor || (chord.is_member() && chord.notified(now, from));
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
             self.takeovers.fetching.insert(from, range);
