@@ -270,7 +270,7 @@ impl Log {
     fn read_events(&self, lines: impl BufRead) {
         for line in lines.lines() {
             let Ok(line) = line else { break };
-            let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| Value::String(line));
+            let event: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
             self.change(|written| written.events.push((Instant::now(), event)));
         }
         self.change(|written| written.open -= 1);
