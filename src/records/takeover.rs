@@ -140,7 +140,8 @@ impl Records {
         to_successor: bool,
     ) -> Message {
         let (before, own_start) = (chord.predecessor(), chord.range_start());
-        let accepted = !to_successor || chord.notified(now, from);
+        // A leaver has told its successor what that takes over: it gives away no part of it any more.
+        let accepted = !to_successor || (chord.is_member() && chord.notified(now, from));
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
             self.takeovers.fetching.insert(from, range);
@@ -148,7 +149,8 @@ impl Records {
         let given = self.takeovers.given.filter(|(to, _)| *to == from && before == Some(from));
         let start = if is_new { own_start } else { given.map(|(_, start)| start) };
         let (statements, reached) = self.statements_after(now, after, |_, id| range.contains(id));
-        if to_successor && accepted {
+        // A successor that only has copies is asked as well, after a crash: nothing moves from it.
+        if is_new {
             let keys = statements.iter().map(|(key, _)| key.clone()).collect();
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }

@@ -51,7 +51,10 @@ fn the_simulator_shows_what_is_written() {
         if std::env::var_os("UPDATE").is_some() {
             fs::write(&path, played.to_string()).unwrap();
         } else {
-            assert_eq!(played.to_string(), script.to_string(), "{}", path.display());
+            let (shown, written) = (played.to_string(), script.to_string());
+            let differs = shown.lines().zip(written.lines()).find(|(shown, written)| shown != written);
+            assert_eq!(differs, None, "{}: shown, written", path.display());
+            assert_eq!(shown.len(), written.len(), "{}: one ends before the other", path.display());
         }
     }
 }

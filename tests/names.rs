@@ -1,13 +1,17 @@
-//! Many nodes join a small ring within milliseconds: all are let in, and the ring keeps all their names.
+//! Names: whoever joins has one, however many join at once, and it is free again when it is left behind.
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
+use chord_chat::chat::event::Event;
 use chord_chat::id::{Id, NodeHandle};
 use chord_chat::node::{Command, Node};
+use chord_chat::records::lease::LEASE;
 use chord_chat::records::name::Nick;
-use chord_chat::sim::{Latency, Links, Network, seeds};
+use chord_chat::sim::{Latency, Links, Network, Observer, seeds};
 
 const SEEDS: u64 = 200;
 const NODES: u16 = 32;
@@ -68,4 +72,45 @@ fn no_name_is_lost_when_many_join_at_once() {
             assert_eq!(holder, Some(node(seed, number)), "{nick}; run it again: SEED={seed}");
         }
     }
+}
+
+/// What nodes tell when they have a name, or have none.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Observer<Node> for Told {
+    fn told(&mut self, _: &Network<Node>, _: NodeHandle, event: &Event) {
+        match event {
+            Event::Ready { nick, .. } => self.0.push(format!("{nick} is ready")),
+            Event::Error { message, .. } => self.0.push(message.clone()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_nick_left_by_a_crash_is_refused_while_the_lease_lasts_and_free_afterwards() {
+    let mut network = Network::new(0, Links::good());
+    let told = Rc::new(RefCell::new(Told::default()));
+    network.observe(told.clone());
+    let second = Duration::from_secs(1);
+    let mut came = 0;
+    let mut come = |network: &mut Network<Node>, nick: &str| {
+        let (me, first) = (node(0, came), node(0, 0));
+        network.add(Node::new(nick.parse().unwrap(), me, network.now()));
+        network.command(me, Command::Start { bootstrap: (0 < came).then_some(first) });
+        came += 1;
+        network.run_for(5 * second);
+        std::mem::take(&mut told.borrow_mut().0)
+    };
+    assert_eq!(come(&mut network, "alice"), ["alice is ready"]);
+    assert_eq!(come(&mut network, "bob"), ["bob is ready"]);
+    network.crash(node(0, 1));
+    let refused =
+        [format!("the name bob is taken by the node at {}; bob2 is free: --nick bob2", node(0, 1).addr())];
+    assert_eq!(come(&mut network, "bob"), refused);
+    network.run_for(LEASE - 20 * second);
+    assert_eq!(come(&mut network, "bob"), refused);
+    network.run_for(20 * second);
+    assert_eq!(come(&mut network, "bob"), ["bob is ready"]);
 }
