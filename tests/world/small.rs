@@ -224,9 +224,8 @@ impl Town {
             Fault::ShortCut | Fault::LongCut => {
                 let salt = self.pick(256) as u8;
                 let long = self.fault == Fault::LongCut;
-                let cut = if long && salt % 2 == 0 { Cut::Refused } else { Cut::Silent };
-                self.network
-                    .partition(cut, move |node| u32::from((node.id().as_bytes()[0] ^ salt).count_ones() % 2));
+                let cut = if long && salt.is_multiple_of(2) { Cut::Refused } else { Cut::Silent };
+                self.network.partition(cut, move |node| ((node.id().as_bytes()[0] ^ salt).count_ones() % 2));
                 for _ in 0..if long { 6 } else { 1 } {
                     self.network.run_for(moment);
                     self.act();
