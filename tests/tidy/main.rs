@@ -14,12 +14,12 @@ use source::{Source, everything, sources};
 /// Modules, from the left to the right: each may use those of the rows above.
 const LAYERS: &[&[&str]] = &[
     &["time", "id"],
-    &["machine"],
+    &["machine", "wire"],
     &["chord"],
+    &["application"],
     &["records"],
     &["chat"],
     &["node"],
-    &["wire"],
     &["net", "sim"],
     &["repl"],
     &["json"],
@@ -28,7 +28,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// The layers that compute and do not act.
-const PURE: &[&str] = &["time", "id", "machine", "chord", "records", "chat", "node"];
+const PURE: &[&str] = &["time", "id", "machine", "chord", "application", "records", "chat", "node"];
 
 /// What would make a pure layer depend on the world around it, or its order on chance.
 const IMPURE: &[&str] = &[
@@ -61,6 +61,10 @@ const FUNCTION_LINES_MAX: usize = 70;
 
 /// How many lines a file has at most.
 const FILE_LINES_MAX: usize = 600;
+
+/// Files that may be longer, and why.
+const LONG_FILES: &[(&str, &str)] =
+    &[("src/chord/tests.rs", "one node, rule after rule: it is read from top to bottom beside the papers")];
 
 /// Tests that may sleep, and why.
 const SLEEPERS: &[(&str, &str)] = &[];
@@ -157,7 +161,8 @@ fn functions_fit_on_a_screen() {
 
 #[test]
 fn files_are_short() {
-    let too_long = |source: &Source| FILE_LINES_MAX < source.text.lines().count();
+    let may_be_long = |source: &Source| LONG_FILES.iter().any(|(path, _)| *path == source.path);
+    let too_long = |source: &Source| FILE_LINES_MAX < source.text.lines().count() && !may_be_long(source);
     let complaints: Vec<_> = everything().into_iter().filter(too_long).map(|source| source.path).collect();
     check(&format!("a file has at most {FILE_LINES_MAX} lines"), &complaints);
 }
