@@ -44,6 +44,10 @@ impl Fingers {
         self.runs.iter().map(|(&exponent, &node)| (exponent, node))
     }
 
+    pub(super) fn insert(&mut self, exponent: u32, node: NodeHandle) {
+        self.runs.insert(exponent, node);
+    }
+
     pub(super) fn remove(&mut self, peer: NodeHandle, now: Time) {
         let before = self.runs.len();
         self.runs.retain(|_, node| *node != peer);
@@ -87,6 +91,9 @@ impl<P: Clone> Chord<P> {
             self.fingers.runs.retain(|&exponent, _| first <= exponent);
         }
         match due {
+            Some(exponent) if self.is_root(me.plus_power_of_two(exponent)) == Some(true) => {
+                self.end_fingers(exponent);
+            }
             Some(exponent) => {
                 self.fingers.next = exponent + 1;
                 let id = self.find_root(self.now, me.plus_power_of_two(exponent));
@@ -101,6 +108,12 @@ impl<P: Clone> Chord<P> {
         self.fingers.next_fix = self.now + pause;
     }
 
+    /// Nobody is beyond: the rest of the circle is this node's own.
+    fn end_fingers(&mut self, exponent: u32) {
+        self.fingers.runs.retain(|&other, _| other < exponent);
+        self.fingers.next = ID_BITS;
+    }
+
     /// Whether the request `id`, which failed, was for a finger: it is looked up again in its turn.
     pub(super) fn finger_not_found(&mut self, id: Number) -> bool {
         self.fingers.under_way.take_if(|(under_way, _)| *under_way == id).is_some()
@@ -113,9 +126,7 @@ impl<P: Clone> Chord<P> {
         };
         let me = self.me.id();
         if root == self.me {
-            // Nobody beyond: the rest of the circle is this node's own.
-            self.fingers.runs.retain(|&other, _| other < exponent);
-            self.fingers.next = ID_BITS;
+            self.end_fingers(exponent);
             return true;
         }
         let beyond = |&other: &u32| !me.plus_power_of_two(other).in_arc(me, root.id());
