@@ -44,6 +44,10 @@ impl Fingers {
         self.runs.iter().map(|(&exponent, &node)| (exponent, node))
     }
 
+    pub(super) fn insert(&mut self, exponent: u32, node: NodeHandle) {
+        self.runs.insert(exponent, node);
+    }
+
     pub(super) fn remove(&mut self, peer: NodeHandle, now: Time) {
         let before = self.runs.len();
         self.runs.retain(|_, node| *node != peer);

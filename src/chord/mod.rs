@@ -10,6 +10,7 @@
 
 mod failure;
 mod fingers;
+mod ideal;
 mod join;
 mod leave;
 pub mod message;

@@ -6,6 +6,8 @@
 //! SEEDS=100000 cargo test --test world small   more of them
 //! ```
 
+mod large;
+mod paths;
 mod seeds;
 mod small;
 
