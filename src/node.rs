@@ -218,8 +218,10 @@ impl Turn<'_> {
         if self.serves(key) {
             return self.on_request(request);
         }
-        if self.node.waiting.len() == WAITING_MAX {
-            self.node.waiting.pop_front();
+        if self.node.waiting.len() == WAITING_MAX
+            && let Some((_, _, dropped)) = self.node.waiting.pop_front()
+        {
+            self.node.chord.drop_request(&dropped);
         }
         self.node.waiting.push_back((self.now + WAIT, key, request));
     }
@@ -248,6 +250,8 @@ impl Turn<'_> {
         }
         for (deadline, key, request) in std::mem::take(&mut self.node.waiting) {
             if deadline <= self.now {
+                // When its origin asks again, it counts as new.
+                self.node.chord.drop_request(&request);
                 continue;
             }
             if !self.may_be_root(key) {

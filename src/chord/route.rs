@@ -129,6 +129,11 @@ impl<P: Clone> Chord<P> {
         self.on_route(Route { key, origin, id, hops: 0, last: false, body: Body::Request(payload) });
     }
 
+    /// Forgets a request that was delivered here and will not be answered: a repeat is delivered again.
+    pub fn drop_request(&mut self, request: &Request<P>) {
+        self.answers.forget(request.origin, request.id);
+    }
+
     /// Routes around a hop that did not take the message.
     pub(super) fn forward_again(&mut self, mut route: Route<P>) {
         route.last = false;
