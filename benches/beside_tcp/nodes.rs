@@ -117,7 +117,7 @@ impl RunningNode {
     }
 
     fn ask(&self, job: Job) {
-        self.jobs.send(job).ok().expect("the thread runs");
+        self.jobs.send(job).expect("the thread runs");
     }
 }
 
