@@ -132,6 +132,7 @@ impl FromStr for Id {
 
 /// The first digits of an [`Id`], with which a person names a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Id, usize)", into = "(Id, usize)")]
 pub struct IdPrefix {
     start: Id,
     digits: usize,
@@ -174,6 +175,33 @@ impl fmt::Display for IdPrefix {
 /// Why a text is not an [`IdPrefix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAPrefix;
+
+impl fmt::Display for NotAPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the beginning of an id has 1 to 40 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for NotAPrefix {}
+
+/// What a peer sends is a prefix only if an id can begin so.
+impl TryFrom<(Id, usize)> for IdPrefix {
+    type Error = NotAPrefix;
+
+    fn try_from((start, digits): (Id, usize)) -> Result<IdPrefix, NotAPrefix> {
+        let follows = |i| digit(start, i) == 0;
+        if digits == 0 || 2 * ID_BYTES < digits || !(digits..2 * ID_BYTES).all(follows) {
+            return Err(NotAPrefix);
+        }
+        Ok(IdPrefix { start, digits })
+    }
+}
+
+impl From<IdPrefix> for (Id, usize) {
+    fn from(prefix: IdPrefix) -> (Id, usize) {
+        (prefix.start, prefix.digits)
+    }
+}
 
 impl FromStr for IdPrefix {
     type Err = NotAPrefix;
@@ -326,6 +354,18 @@ mod tests {
         assert_eq!("é".parse::<IdPrefix>(), Err(NotAPrefix));
         assert_eq!("a".repeat(41).parse::<IdPrefix>(), Err(NotAPrefix));
         assert_eq!("a".repeat(39).parse::<Id>(), Err(NotAnId));
+    }
+
+    #[test]
+    fn a_peer_cannot_send_a_prefix_that_no_id_begins_with() {
+        let decoded = |start: Id, digits: usize| {
+            crate::wire::decode::<IdPrefix>(&crate::wire::encode(&(start, digits))).ok()
+        };
+        let id = Id::hash("a");
+        assert_eq!(decoded(id, 40), id.to_string().parse().ok());
+        let prefix: IdPrefix = "abc".parse().unwrap();
+        assert_eq!(decoded(prefix.start(), 3), Some(prefix));
+        assert_eq!([decoded(id, 0), decoded(id, 41), decoded(id, usize::MAX), decoded(id, 3)], [None; 4]);
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl Turn<'_> {
             Upcall::Lost(peer) => self.ring_changed(RingChange::Lost, peer),
             Upcall::NeighbourLeft(peer) => self.ring_changed(RingChange::Left, peer),
             Upcall::Traced { id, way } => self.chat(|chat, cx| chat.on_traced(cx, id, way)),
-            Upcall::Left { .. } => self.on_left(),
+            Upcall::Left { to } => self.on_left(to),
             Upcall::LeaveFailed => self.chat(Chat::on_leave_refused),
             // A delivery that did not arrive: the member notices the gap, or its lease ends.
             Upcall::Undelivered { .. } => {}
@@ -209,7 +209,13 @@ impl Turn<'_> {
     }
 
     fn on_deliver(&mut self, key: Id, request: Request<Payload>) {
-        if matches!(request.payload, Payload::Records(_)) || self.serves(key) {
+        if matches!(request.payload, Payload::Records(_)) {
+            return self.on_request(request);
+        }
+        if !self.may_be_root(key) {
+            return self.node.chord.pass_on(self.now, key, request);
+        }
+        if self.serves(key) {
             return self.on_request(request);
         }
         if self.node.waiting.len() == WAITING_MAX {
@@ -218,17 +224,22 @@ impl Turn<'_> {
         self.node.waiting.push_back((self.now + WAIT, key, request));
     }
 
+    /// Whether `key` has no other root: one that came between since the request did is to answer it.
+    fn may_be_root(&self, key: Id) -> bool {
+        self.node.chord.is_root(key) != Some(false)
+    }
+
     /// Whether this node acts as the root of `key`: it has taken over all there is, and does not hand over.
     fn serves(&self, key: Id) -> bool {
         self.node.records.is_ready(key) && !self.node.chat.is_handing_over()
     }
 
     /// The successor is the root now: what has waited goes there.
-    fn on_left(&mut self) {
+    fn on_left(&mut self, to: Option<NodeHandle>) {
         for (_, key, request) in std::mem::take(&mut self.node.waiting) {
             self.node.chord.pass_on(self.now, key, request);
         }
-        self.chat(Chat::on_ring_left);
+        self.chat(|chat, cx| chat.on_ring_left(cx, to));
     }
 
     fn release_waiting(&mut self) {
@@ -239,8 +250,7 @@ impl Turn<'_> {
             if deadline <= self.now {
                 continue;
             }
-            if self.node.chord.is_root(key) == Some(false) {
-                // Another has become the root meanwhile.
+            if !self.may_be_root(key) {
                 self.node.chord.pass_on(self.now, key, request);
             } else if self.serves(key) {
                 self.on_request(request);

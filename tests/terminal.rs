@@ -367,3 +367,98 @@ fn a_terminal_that_cannot_move_its_cursor_gets_plain_lines() {
     let (status, rows) = desk.status();
     assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
 }
+
+/// The program that people use, in a ring of its own or in that of `via`.
+fn chat(nick: &str, via: Option<&str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+    command.args(["--nick", nick, "--addr", "127.0.0.1:0"]);
+    command.args(via.iter().flat_map(|via| ["--bootstrap", via]));
+    command.env("TERM", "xterm-256color").env("NO_COLOR", "1");
+    command
+}
+
+/// Two people at terminals, in one channel.
+fn two_people() -> (Desk, Desk) {
+    let mut alice = Desk::new(chat("alice", None), 1000);
+    alice.wait_for_row("Type help to see the commands.");
+    alice.wait_for_line("alice> ");
+    let rows = alice.rows();
+    let address = rows.iter().find_map(|row| row.strip_prefix("  address  ")).expect("an address is told");
+    let mut bob = Desk::new(chat("bob", Some(address)), 1000);
+    bob.wait_for_line("bob> ");
+    alice.types("join #rust\r");
+    alice.wait_for_row("You are in #rust, with: alice");
+    bob.types("join #rust\r");
+    bob.wait_for_row("You are in #rust, with: alice, bob");
+    alice.wait_for_row("* bob joined #rust");
+    (alice, bob)
+}
+
+#[test]
+fn real_people_do_not_tear_each_others_lines() {
+    let (mut alice, mut bob) = two_people();
+    alice.types("send #rust I am typing");
+    alice.wait_for_line("alice> send #rust I am typing");
+    for i in 0..20 {
+        bob.types(&format!("send #rust message {i}\r"));
+    }
+    alice.wait_for_row("[#rust] bob: message 19");
+    alice.wait_for_line("alice> send #rust I am typing");
+    alice.types(" slowly\r");
+    bob.wait_for_row("[#rust] alice: I am typing slowly");
+    let rows = alice.rows();
+    for i in 0..20 {
+        assert_eq!(count(&rows, &format!("[#rust] bob: message {i}")), 1, "{rows:#?}");
+    }
+}
+
+#[test]
+fn tab_completes_what_a_real_session_has_seen() {
+    let (mut alice, _bob) = two_people();
+    alice.types("ms\tb\t");
+    alice.wait_for_line("alice> msg bob ");
+    alice.types("\x03");
+    alice.wait_for_line("alice> ");
+    alice.types("/le\t#r\t");
+    alice.wait_for_line("alice> /leave #rust ");
+    alice.types("\r");
+    alice.wait_for_row("You have left #rust.");
+}
+
+#[test]
+fn a_real_node_is_left_by_ctrl_d_and_ctrl_c_and_gives_the_terminal_back() {
+    let (mut alice, mut bob) = two_people();
+    bob.types("\x04");
+    let (status, rows) = bob.status();
+    assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
+    alice.wait_for_row("* bob left #rust");
+    alice.types("half a line");
+    alice.wait_for_line("alice> half a line");
+    alice.types("\x03");
+    alice.wait_for_line("alice> ");
+    alice.types("\x03");
+    let (status, rows) = alice.status();
+    assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
+}
+
+#[test]
+fn colours_are_shown_unless_they_are_unwanted() {
+    let is_coloured = |seen: &Seen| {
+        let (rows, cols) = seen.parser.screen().size();
+        let cells = (0..rows.get()).flat_map(|row| (0..cols.get()).map(move |col| (row, col)));
+        cells
+            .filter_map(|(row, col)| seen.parser.screen().cell(row, col))
+            .any(|cell| cell.bold() || cell.fgcolor() != vt100::Color::Default)
+    };
+    for wanted in [true, false] {
+        let mut command = chat("alice", None);
+        if wanted {
+            command.env_remove("NO_COLOR");
+        }
+        let mut desk = Desk::new(command, 40);
+        desk.wait_for_line("alice> ");
+        desk.types("dance\r");
+        desk.wait("the answer", |seen| rows(seen).iter().any(|row| row.starts_with("Error: dance")));
+        assert_eq!(is_coloured(&desk.screen.0.lock().unwrap()), wanted);
+    }
+}

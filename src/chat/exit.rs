@@ -13,6 +13,8 @@ use super::command::{Command, Refusal, Words};
 use super::event::Event;
 use super::join;
 use super::{Chat, Context, Pending, Stage};
+use crate::id::NodeHandle;
+use crate::records::{Migrated, RecordKey, Why};
 use crate::time::Time;
 
 /// How long it takes at most to leave.
@@ -39,6 +41,8 @@ pub(super) struct Leaving {
     step: Step,
     deadline: Time,
     retry: Option<Time>,
+    /// What the successor becomes the root of, once it takes over.
+    handed_over: Vec<RecordKey>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +89,12 @@ impl Chat {
     }
 
     fn begin(&mut self, cx: &mut Context<'_>, step: Step) {
-        self.stage = Stage::Leaving(Leaving { step, deadline: cx.now + EXIT_DEADLINE, retry: None });
+        self.stage = Stage::Leaving(Leaving {
+            step,
+            deadline: cx.now + EXIT_DEADLINE,
+            retry: None,
+            handed_over: Vec::new(),
+        });
         self.go_on_leaving(cx);
     }
 
@@ -106,6 +115,7 @@ impl Chat {
                 Step::LeavingChannels if !self.is_waiting_to_leave() => self.set_step(Step::HandingOver),
                 Step::HandingOver if is_due && self.has_handed_over(cx) => {
                     self.set_step(Step::LeavingRing);
+                    self.remember_handed_over(cx);
                     cx.chord.leave(cx.now);
                 }
                 _ => return,
@@ -116,6 +126,12 @@ impl Chat {
     fn set_step(&mut self, step: Step) {
         if let Stage::Leaving(leaving) = &mut self.stage {
             leaving.step = step;
+        }
+    }
+
+    fn remember_handed_over(&mut self, cx: &Context<'_>) {
+        if let Stage::Leaving(leaving) = &mut self.stage {
+            leaving.handed_over = records_as_root(cx).cloned().collect();
         }
     }
 
@@ -152,8 +168,13 @@ impl Chat {
         }
     }
 
-    /// The neighbours have closed the gap.
-    pub fn on_ring_left(&mut self, cx: &mut Context<'_>) {
+    /// The successor has taken over, if there is one, and the neighbours close the gap.
+    pub fn on_ring_left(&mut self, cx: &mut Context<'_>, to: Option<NodeHandle>) {
+        if let (Stage::Leaving(leaving), Some(peer)) = (&mut self.stage, to) {
+            for key in std::mem::take(&mut leaving.handed_over) {
+                self.on_migrated(cx, Migrated { key, incoming: false, peer, why: Why::Leave });
+            }
+        }
         self.end(cx);
     }
 
@@ -173,11 +194,15 @@ impl Chat {
                 not_handed_over.push(format!("{} messages to {to}", outbox.len()));
             }
             if leaving.step < Step::LeavingRing && !cx.chord.is_alone() {
-                let mine = cx.records.keys().filter(|&(_, id)| cx.chord.is_root(id) == Some(true));
-                not_handed_over.extend(mine.map(|(key, _)| key.to_string()));
+                not_handed_over.extend(records_as_root(cx).map(ToString::to_string));
             }
         }
         self.stage = Stage::Over;
         cx.tell(Event::Bye { not_handed_over });
     }
+}
+
+/// The records whose root this node is.
+fn records_as_root<'a>(cx: &'a Context<'_>) -> impl Iterator<Item = &'a RecordKey> {
+    cx.records.keys().filter(|&(_, id)| cx.chord.is_root(id) == Some(true)).map(|(key, _)| key)
 }

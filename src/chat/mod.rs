@@ -356,6 +356,8 @@ impl Chat {
     pub fn on_migrated(&self, cx: &mut Context<'_>, migrated: Migrated) {
         let (kind, name) = match migrated.key {
             RecordKey::Channel(channel) => ("channel", channel.into()),
+            // That nobody has the name any more is of no interest to people.
+            RecordKey::Name(nick) if !is_held(cx, &nick) => return,
             RecordKey::Name(nick) => ("name", nick.into()),
         };
         let direction = if migrated.incoming { Direction::In } else { Direction::Out };
@@ -386,4 +388,8 @@ impl Chat {
             channel.members(cx.now).map(|member| (member.nick.clone(), member.node)).collect();
         members.into_iter().collect()
     }
+}
+
+fn is_held(cx: &Context<'_>, nick: &Nick) -> bool {
+    cx.records.claims(nick).is_some_and(|claims| claims.holder(cx.now).is_some())
 }

@@ -69,7 +69,7 @@ impl<P: Clone> Chord<P> {
         if self.is_member() && (self.predecessor == Some(peer) || self.successors.first() == Some(&peer)) {
             self.upcall(Upcall::Lost(peer));
         }
-        self.forget(peer);
+        self.forget(peer, Why::PredecessorLost);
         self.fail_requests_to(peer);
         self.join_failed_through(peer);
         self.leave_failed_to(peer);
@@ -77,7 +77,9 @@ impl<P: Clone> Chord<P> {
     }
 
     /// Strikes `peer` from every table, and goes on with the operations that waited for it.
-    pub(super) fn forget(&mut self, peer: NodeHandle) {
+    ///
+    /// `why` says how it went, in case its range falls to this node.
+    pub(super) fn forget(&mut self, peer: NodeHandle, why: Why) {
         self.fingers.remove(peer, self.now);
         let had_nobody = self.has_nobody();
         self.acquaintances.retain(|&node| node != peer);
@@ -89,22 +91,22 @@ impl<P: Clone> Chord<P> {
             self.set_successors(successors);
             if self.successors.is_empty() && self.predecessor.is_none() {
                 // Nobody can say any more that it is before this node: the whole circle is its own.
-                self.tell_update(Why::PredecessorLost);
+                self.tell_update(why);
             }
         }
         if self.predecessor == Some(peer) {
             self.predecessor_before = self.predecessor.take();
             self.probe = None;
             match self.candidate.take() {
-                Some(candidate) => self.set_predecessor(candidate, Why::PredecessorLost),
-                None => self.tell_update(Why::PredecessorLost),
+                Some(candidate) => self.set_predecessor(candidate, why),
+                None => self.tell_update(why),
             }
         }
         if let Some(question) = self.question.take_if(|question| question.to == peer) {
             self.question_failed(&question);
         }
         if self.has_nobody() && !had_nobody {
-            self.tell_update(Why::PredecessorLost);
+            self.tell_update(why);
         } else if self.successors.is_empty() {
             self.stabilize();
         }

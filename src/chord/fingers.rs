@@ -87,6 +87,11 @@ impl<P: Clone> Chord<P> {
             self.fingers.runs.retain(|&exponent, _| first <= exponent);
         }
         match due {
+            Some(exponent) if self.is_root(me.plus_power_of_two(exponent)) == Some(true) => {
+                self.end_fingers_before(exponent);
+                self.fingers.next = 0;
+                self.fingers.missing = false;
+            }
             Some(exponent) => {
                 self.fingers.next = exponent + 1;
                 let id = self.find_root(self.now, me.plus_power_of_two(exponent));
@@ -113,8 +118,7 @@ impl<P: Clone> Chord<P> {
         };
         let me = self.me.id();
         if root == self.me {
-            // Nobody beyond: the rest of the circle is this node's own.
-            self.fingers.runs.retain(|&other, _| other < exponent);
+            self.end_fingers_before(exponent);
             self.fingers.next = ID_BITS;
             return true;
         }
@@ -129,5 +133,10 @@ impl<P: Clone> Chord<P> {
             self.fingers.next_fix = self.now;
         }
         true
+    }
+
+    /// Nobody is beyond: the rest of the circle is this node's own.
+    fn end_fingers_before(&mut self, exponent: u32) {
+        self.fingers.runs.retain(|&other, _| other < exponent);
     }
 }

@@ -85,6 +85,7 @@ impl<P: Clone> Chord<P> {
         if accepted {
             self.membership = Membership::Member;
             self.upcall(Upcall::NeighbourLeft(from));
+            self.acquaintances.retain(|&node| node != from);
             self.drop_successor(from, successors);
             if self.successors == [from] {
                 // Nobody else is left: what follows is told as to a node that is alone.
@@ -93,7 +94,7 @@ impl<P: Clone> Chord<P> {
             if self.predecessor == Some(from) {
                 self.replace_predecessor(predecessor);
             }
-            self.forget(from);
+            self.forget(from, Why::PredecessorLeft);
             self.release_held();
         }
         self.send(from, Message::LeavingHeard { question, accepted });
@@ -136,7 +137,8 @@ impl<P: Clone> Chord<P> {
             self.upcall(Upcall::NeighbourLeft(from));
             self.drop_successor(from, successors);
         }
-        self.forget(from);
+        // It has handed over to its own successor, which need not be this node.
+        self.forget(from, Why::PredecessorLost);
         self.stabilize();
     }
 

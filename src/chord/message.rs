@@ -96,6 +96,8 @@ pub enum Message<P> {
         key: Id,
         /// Whether to name the successor rather than the closest known node.
         linear: bool,
+        /// Whether the one before took the receiver for the root.
+        last: bool,
         /// Nodes that did not answer and should not be named.
         avoid: Vec<NodeHandle>,
     },
@@ -106,8 +108,8 @@ pub enum Message<P> {
         /// Where to ask next.
         step: Step,
     },
-    /// Rectify: a node has come between the receiver and the sender, which was its successor; it
-    /// stabilizes, and does not answer.
+    /// Rectify: there is a node between the receiver and the sender, which was its successor; the
+    /// receiver stabilizes, and does not answer.
     NewPredecessor,
 }
 

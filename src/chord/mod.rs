@@ -31,6 +31,7 @@ pub use self::message::Message;
 use self::message::{Number, Route};
 #[cfg(test)]
 pub(crate) use self::mutant::Mutant;
+use self::trace::Manner;
 use crate::id::{Id, NodeHandle};
 use crate::machine::Input;
 use crate::time::Time;
@@ -334,8 +335,8 @@ impl<P: Clone> Chord<P> {
             Message::Reply { id, hops, answer } => self.on_reply(from, id, hops, answer),
             Message::Request { id, payload } => self.on_request(from, id, payload),
             Message::Tell(payload) => self.upcall(Upcall::Told { from, payload }),
-            Message::GetNextHop { question, key, linear, avoid } => {
-                self.on_get_next_hop(from, question, key, linear, &avoid);
+            Message::GetNextHop { question, key, linear, last, avoid } => {
+                self.on_get_next_hop(from, question, key, Manner { linear, last }, &avoid);
             }
             Message::NextHop { question, step } => self.on_next_hop(from, question, step),
         }

@@ -3,7 +3,7 @@
 //! candidate -> n: Notify
 //! n -> the predecessor so far, if it is nearer: Ping
 //! it -> n: Pong
-//! n -> the predecessor so far, if the candidate is nearer: NewPredecessor
+//! n -> whichever of the two is further away: NewPredecessor
 
 use std::time::Duration;
 
@@ -128,7 +128,10 @@ impl<P: Clone> Chord<P> {
     pub(super) fn on_pong(&mut self, from: NodeHandle, question: Number) {
         if self.probe.as_ref().is_some_and(|probe| probe.number == question && probe.to == from) {
             self.probe = None;
-            self.candidate = None;
+            if let Some(candidate) = self.candidate.take() {
+                // It has not heard of the one between.
+                self.send(candidate, Message::NewPredecessor);
+            }
         }
     }
 

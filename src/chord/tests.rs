@@ -189,16 +189,17 @@ fn whoever_is_told_of_a_newcomer_stabilizes_at_once() {
 #[test]
 fn a_node_that_has_lost_all_neighbours_asks_those_that_they_told_of() {
     let [a, b, c] = nodes();
-    let mut node = member(a, b, &[b]);
+    let mut node = member(b, a, &[a]);
     node.stabilize();
     let question = asked(&outputs(&mut node));
-    let answer = Message::Neighbors { question, predecessor: Some(c), successors: vec![c, b] };
-    feed(&mut node, b, answer);
-    lose(&mut node, b);
-    let got = outputs(&mut node);
+    let answer = Message::Neighbors { question, predecessor: Some(c), successors: vec![b, a] };
+    let question = asked(&feed(&mut node, a, answer));
+    lose(&mut node, a);
     assert!(!node.is_alone());
-    assert_eq!(node.is_root(b.id()), None, "another may be the root");
-    assert!(got.contains(&send(c, Message::GetNeighbors { question: asked(&got) })), "{got:?}");
+    assert_eq!(node.is_root(c.id()), None, "c may be the root");
+    let answer = Message::Neighbors { question, predecessor: Some(a), successors: vec![b, c] };
+    feed(&mut node, c, answer);
+    assert_eq!(node.successors(), [c]);
 }
 
 /// "No answer: keep the list, notify succ(t)[0]" (Zave 2017, StabilizeFromPredecessor).
@@ -284,7 +285,8 @@ fn a_candidate_further_away_waits_until_the_old_predecessor_is_known_to_be_dead(
     assert_eq!(got, [send(c, Message::Ping { question })]);
     assert_eq!(feed(&mut node, b, Message::Notify), [], "one ping is enough, and b is better than a");
     assert_eq!(feed(&mut node, a, Message::Notify), [], "a is worse than b");
-    assert_eq!(feed(&mut node, c, Message::Pong { question }), []);
+    let got = feed(&mut node, c, Message::Pong { question });
+    assert_eq!(got, [send(b, Message::NewPredecessor)], "b does not know of c");
     assert_eq!(node.predecessor(), Some(c));
 
     feed(&mut node, b, Message::Notify);
@@ -528,7 +530,7 @@ fn who_is_outside_the_ring_says_so() {
     assert_eq!(feed(&mut node, b, Message::GetNeighbors { question: 1 }), [send(b, Message::NotMember)]);
     assert_eq!(feed(&mut node, b, Message::Ping { question: 1 }), [send(b, Message::NotMember)]);
     let step = Message::NextHop { question: 1, step: Step::Unknown };
-    let ask = Message::GetNextHop { question: 1, key: b.id(), linear: false, avoid: Vec::new() };
+    let ask = Message::GetNextHop { question: 1, key: b.id(), linear: false, last: false, avoid: Vec::new() };
     assert_eq!(feed(&mut node, b, ask), [send(b, step)]);
 }
 
@@ -537,23 +539,35 @@ fn a_trace_goes_around_a_node_that_does_not_answer() {
     let [a, b, c, d, e] = nodes();
     let mut node = member(a, e, &[b, c, d]);
     let id = node.trace(START, d.id(), false);
-    let ask = |avoid: &[NodeHandle]| Message::GetNextHop {
+    let ask = |last, avoid: &[NodeHandle]| Message::GetNextHop {
         question: id,
         key: d.id(),
         linear: false,
+        last,
         avoid: avoid.to_vec(),
     };
-    assert_eq!(outputs(&mut node), [send(c, ask(&[]))]);
+    assert_eq!(outputs(&mut node), [send(c, ask(false, &[]))]);
     node.handle(START + Duration::from_millis(999), Input::Message { from: b, message: Message::Notify });
     outputs(&mut node);
     node.handle(START + Duration::from_secs(1), Input::Wakeup);
-    assert!(outputs(&mut node).contains(&send(b, ask(&[c]))));
+    assert!(outputs(&mut node).contains(&send(b, ask(false, &[c]))));
     let got = feed(&mut node, b, Message::NextHop { question: id, step: Step::To(d) });
-    assert_eq!(got, [send(d, ask(&[c]))]);
+    assert_eq!(got, [send(d, ask(true, &[c]))]);
     let got = feed(&mut node, d, Message::NextHop { question: id, step: Step::Here });
     let [Output::Upcall(Upcall::Traced { way, .. })] = &got[..] else { panic!("{got:?}") };
     let hops: Vec<_> = way.hops.iter().map(|&(node, _)| node).collect();
     assert_eq!((hops, &way.silent[..], way.end), (vec![a, b, d], &[c][..], Ok(d)));
+}
+
+#[test]
+fn a_trace_goes_back_to_who_came_between() {
+    let [a, b, c, d] = nodes();
+    // The node before has not heard yet that c stands between b and this one.
+    let mut node = member(d, c, &[a, b]);
+    let ask = |last| Message::GetNextHop { question: 1, key: c.id(), linear: false, last, avoid: Vec::new() };
+    let step = |node| Message::NextHop { question: 1, step: Step::To(node) };
+    assert_eq!(feed(&mut node, b, ask(true)), [send(b, step(c))]);
+    assert_eq!(feed(&mut node, b, ask(false)), [send(b, step(b))]);
 }
 
 #[test]
@@ -616,4 +630,16 @@ fn who_loses_the_predecessor_and_then_everyone_else_is_told_as_well() {
             update(true, b, a, Some(a), Why::PredecessorLost),
         ]
     );
+}
+
+#[test]
+fn a_finger_that_is_the_node_itself_ends_the_table() {
+    let [a, b] = nodes();
+    // The one with the longer range: half the circle from it, it is the root itself.
+    let (me, other) = if a.id().distance_to(b.id()) < b.id().distance_to(a.id()) { (a, b) } else { (b, a) };
+    let mut node = member(me, other, &[other, me]);
+    outputs(&mut node);
+    node.handle(START, Input::Wakeup);
+    assert_eq!(outputs(&mut node), []);
+    assert_eq!(node.next_wakeup(), Some(START + STABILIZE_EVERY), "no other finger is looked for at once");
 }

@@ -1,6 +1,6 @@
 //! Trace: the initiator asks each hop in turn for the next one, and shows the way.
 //!
-//! n -> hop: GetNextHop { key, linear, avoid }
+//! n -> hop: GetNextHop { key, linear, last, avoid }
 //! hop -> n: NextHop { step }
 //!
 //! This is the iterative lookup of the paper; messages are routed recursively.
@@ -56,6 +56,15 @@ pub enum DeadEnd {
     TooMany,
 }
 
+/// How the next hop is chosen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// The successor rather than the closest known node.
+    pub(super) linear: bool,
+    /// The one before took this node for the root.
+    pub(super) last: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Trace {
     way: Way,
@@ -79,15 +88,22 @@ impl<P: Clone> Chord<P> {
         if self.traces.len() == TRACES_MAX {
             self.end_trace(id, trace, Err(DeadEnd::TooMany));
         } else {
-            let step = self.next_step(key, linear, &[]);
+            let step = self.next_step(key, Manner { linear, last: false }, &[]);
             self.take_step(id, trace, step);
         }
         id
     }
 
-    fn next_step(&self, key: Id, linear: bool, avoid: &[NodeHandle]) -> Step {
+    fn next_step(&self, key: Id, Manner { linear, last }: Manner, avoid: &[NodeHandle]) -> Step {
         if !self.is_member() {
             return Step::Unknown;
+        }
+        // As in `route`: whoever came between knows better than the one who named this node.
+        if last
+            && self.is_root(key) == Some(false)
+            && let Some(predecessor) = self.predecessor.filter(|node| !avoid.contains(node))
+        {
+            return Step::To(predecessor);
         }
         match (self.next_hop(key, avoid), self.successors.iter().find(|node| !avoid.contains(node))) {
             (Hop::Here, _) => Step::Here,
@@ -102,10 +118,10 @@ impl<P: Clone> Chord<P> {
         from: NodeHandle,
         question: Number,
         key: Id,
-        linear: bool,
+        manner: Manner,
         avoid: &[NodeHandle],
     ) {
-        let step = self.next_step(key, linear, avoid);
+        let step = self.next_step(key, manner, avoid);
         self.send(from, Message::NextHop { question, step });
     }
 
@@ -140,16 +156,19 @@ impl<P: Clone> Chord<P> {
 
     fn ask_hop(&mut self, id: Number, mut trace: Trace, node: NodeHandle) {
         trace.asked = node;
+        let (key, linear) = (trace.way.key, trace.way.linear);
+        let before = trace.way.hops.last().map(|&(before, _)| before);
+        let last = before.is_some_and(|before| key.in_arc(before.id(), node.id()));
         if node == self.me {
-            let step = self.next_step(trace.way.key, trace.way.linear, &trace.way.silent);
-            if trace.way.hops.last().is_some_and(|&(last, _)| last == node) {
+            if before == Some(node) {
                 return self.end_trace(id, trace, Err(DeadEnd::NobodyNearer));
             }
+            let step = self.next_step(key, Manner { linear, last }, &trace.way.silent);
             return self.take_step(id, trace, step);
         }
-        let (key, linear, avoid) = (trace.way.key, trace.way.linear, trace.way.silent.clone());
+        let avoid = trace.way.silent.clone();
         self.traces.insert(id, trace);
-        self.send(node, Message::GetNextHop { question: id, key, linear, avoid });
+        self.send(node, Message::GetNextHop { question: id, key, linear, last, avoid });
     }
 
     pub(super) fn retry_traces(&mut self) {

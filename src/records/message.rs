@@ -60,7 +60,9 @@ impl Records {
         message: Message,
     ) -> Option<Message> {
         match message {
-            Message::Merge { migrates, statements } => Some(self.on_merge(now, from, migrates, statements)),
+            Message::Merge { migrates, statements } => {
+                Some(self.on_merge(now, chord, from, migrates, statements))
+            }
             Message::Fetch { range, after, to_successor } => {
                 Some(self.on_fetch(now, chord, from, range, after, to_successor))
             }

@@ -46,8 +46,7 @@ impl Records {
         let everywhere = self.pushes.copies.values().map(|push| push.acknowledged).min();
         self.written = self.written.split_off(&everywhere.map_or(u64::MAX, |revision| revision + 1));
         for (node, push) in self.idle_copies() {
-            let mine =
-                |revision, id| chord.is_root(id) != Some(false) || self.written.contains(&revision);
+            let mine = |revision, id| chord.is_root(id) != Some(false) || self.written.contains(&revision);
             let (statements, reached) = self.statements_after(now, push.acknowledged, mine);
             let under_way = tell(now, chord, node, None, statements);
             self.pushes.copies.insert(node, push.after_telling(under_way, reached));
@@ -94,9 +93,10 @@ impl Records {
     }
 
     /// Learns what a root, or a root so far, tells.
-    pub(super) fn on_merge(
+    pub(super) fn on_merge<P: Clone + From<Message>>(
         &mut self,
         now: Time,
+        chord: &mut Chord<P>,
         from: NodeHandle,
         migrates: Option<Why>,
         statements: Vec<(RecordKey, Statement)>,
@@ -107,6 +107,7 @@ impl Records {
             keys.insert(key);
         }
         if let Some(why) = migrates {
+            self.hand_on(now, chord, &keys);
             self.tell_migrated(keys, true, from, why);
         }
         Message::Merged

@@ -7,7 +7,7 @@
 //! So what a root missed reaches it in the end, and a node that should no longer keep a copy drops
 //! it, once the root has everything that it knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ const REPAIR_EVERY: Duration = Duration::from_secs(30);
 
 /// How many records are asked after at a time; the others come in the next rounds.
 const OFFERS_MAX: usize = 64;
+
+/// How many records are handed on at once.
+const HANDED_ON_MAX: usize = 1024;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Repair {
@@ -74,10 +77,37 @@ impl Records {
             self.repair.last = due.last().map(|(key, _)| key.clone());
         }
         for (key, id) in due {
-            let digest = self.digest(&key);
-            let number = chord.request(now, id, Message::Offer { key: key.clone(), digest }.into());
-            self.repair.under_way.insert(number, Step::Offered(key));
+            self.offer_one(now, chord, key, id);
         }
+    }
+
+    /// Offers what another node has told this one as the root, which it is no longer, to those who are.
+    ///
+    /// Where several nodes come at once, a record may pass through a node that has just lost its range.
+    pub(super) fn hand_on<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        keys: &BTreeSet<RecordKey>,
+    ) {
+        // What is too much for now, the next rounds offer.
+        for key in keys.iter().take(HANDED_ON_MAX) {
+            if chord.is_root(key.id()) == Some(false) {
+                self.offer_one(now, chord, key.clone(), key.id());
+            }
+        }
+    }
+
+    fn offer_one<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        key: RecordKey,
+        id: Id,
+    ) {
+        let digest = self.digest(&key);
+        let number = chord.request(now, id, Message::Offer { key: key.clone(), digest }.into());
+        self.repair.under_way.insert(number, Step::Offered(key));
     }
 
     pub(super) fn on_offer(&self, from: NodeHandle, key: &RecordKey, digest: u64) -> Message {

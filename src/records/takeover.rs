@@ -30,8 +30,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 pub struct Fetched {
     /// Whether it agrees that the asker is its predecessor, if it was asked as the successor.
     pub accepted: bool,
-    /// Where the range began that it was the root of until it heard of the asker, if it hears of it now:
-    /// what comes before is not its to give.
+    /// Where the range began that it was the root of until it heard of the asker: what comes before is
+    /// not its to give.
     pub start: Option<Id>,
     /// Its statements.
     pub statements: Vec<(RecordKey, Statement)>,
@@ -42,8 +42,10 @@ pub struct Fetched {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Takeovers {
     running: Vec<Takeover>,
-    /// New predecessors that fetch their range themselves.
-    fetching: BTreeSet<NodeHandle>,
+    /// Who took the last range that this node lost, and where it began.
+    given: Option<(NodeHandle, Id)>,
+    /// New predecessors that fetch their range themselves, and which range.
+    fetching: BTreeMap<NodeHandle, Range>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,9 +75,17 @@ impl Records {
     pub fn on_update<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>, update: Update) {
         if !update.gained {
             self.takeovers.running.retain(|takeover| !update.range.contains(takeover.range.to));
-            match update.peer {
-                Some(peer) if !self.takeovers.fetching.remove(&peer) => self.migrate(update.range, peer),
-                _ => {}
+            self.takeovers.given = update.peer.map(|peer| (peer, update.range.from));
+            let Some(peer) = update.peer else { return };
+            match self.takeovers.fetching.remove(&peer) {
+                None => self.migrate(update.range, peer),
+                // Where several come at once, the predecessor may have one itself by now, and asks for
+                // less than is lost here.
+                Some(fetched) => {
+                    let mut keys = self.keys_in(update.range);
+                    keys.retain(|key| !fetched.contains(key.id()));
+                    self.hand_on(now, chord, &keys);
+                }
             }
             return;
         }
@@ -129,19 +139,23 @@ impl Records {
         after: u64,
         to_successor: bool,
     ) -> Message {
-        let (before, start) = (chord.predecessor(), chord.range_start());
-        let accepted = !to_successor || chord.notified(now, from);
+        let (before, own_start) = (chord.predecessor(), chord.range_start());
+        // A leaver has told its successor what that takes over: it gives away no part of it any more.
+        let accepted = !to_successor || (chord.is_member() && chord.notified(now, from));
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
-            self.takeovers.fetching.insert(from);
+            self.takeovers.fetching.insert(from, range);
         }
+        let given = self.takeovers.given.filter(|(to, _)| *to == from && before == Some(from));
+        let start = if is_new { own_start } else { given.map(|(_, start)| start) };
         let (statements, reached) = self.statements_after(now, after, |_, id| range.contains(id));
-        if to_successor && accepted {
+        // A successor that only has copies is asked as well, after a crash: nothing moves from it.
+        if is_new {
             let keys = statements.iter().map(|(key, _)| key.clone()).collect();
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
         let next = (reached < self.revision).then_some(reached);
-        Message::Fetched(Fetched { accepted, start: start.filter(|_| is_new), statements, next })
+        Message::Fetched(Fetched { accepted, start, statements, next })
     }
 
     pub(super) fn on_fetched<P: Clone + From<Message>>(
@@ -173,6 +187,7 @@ impl Records {
                 keys.insert(key);
             }
         }
+        self.hand_on(now, chord, &keys);
         if why == Why::NewPredecessor && to_successor && accepted {
             self.tell_migrated(keys, true, from, why);
         }

@@ -67,7 +67,7 @@ fn merged(statements: &[(RecordKey, Statement)]) -> Records {
 
 /// All that a copy tells another, whatever the order in which it learnt it.
 fn told(records: &Records) -> BTreeSet<(RecordKey, Statement)> {
-    records.statements_after(NOW, 0, |_| true).0.into_iter().collect()
+    records.statements_after(NOW, 0, |_, _| true).0.into_iter().collect()
 }
 
 proptest! {
@@ -110,7 +110,7 @@ proptest! {
         prop_assert_eq!(subjects.len(), records.journal.len());
         prop_assert_eq!(told(&records).len(), records.journal.len());
         let half = records.revision() / 2;
-        let (early, late) = (records.statements_after(NOW, 0, |_| true), records.statements_after(NOW, half, |_| true));
+        let (early, late) = (records.statements_after(NOW, 0, |_, _| true), records.statements_after(NOW, half, |_, _| true));
         prop_assert!(late.0.iter().all(|statement| early.0.contains(statement)));
     }
 }
@@ -136,10 +136,10 @@ fn a_lease_ends_at_the_same_time_on_every_copy() {
     let mut now = NOW;
     for _ in 0..10 {
         now = now + RENEW_EVERY / 4;
-        for (key, statement) in root.statements_after(now, 0, |_| true).0 {
+        for (key, statement) in root.statements_after(now, 0, |_, _| true).0 {
             copy.merge(now, &key, statement);
         }
-        for (key, statement) in copy.statements_after(now, 0, |_| true).0 {
+        for (key, statement) in copy.statements_after(now, 0, |_, _| true).0 {
             root.merge(now, &key, statement);
         }
     }

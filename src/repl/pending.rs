@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::chat::command;
 use crate::chat::event::{Event, MessageId, Recipient, SentState};
-
-/// The commands that are always answered, by an event of their own or by an error.
-const ANSWERED: [&str; 11] =
-    ["channels", "help", "join", "leave", "msg", "names", "ring", "send", "trace", "who", "whois"];
 
 /// How many messages on their way are remembered; beyond that, the end of input does not wait for more.
 const MESSAGES_MAX: usize = 65_536;
@@ -28,9 +25,10 @@ impl Pending {
     pub fn asked(&mut self, line: &str) {
         let word = line.split_whitespace().next().unwrap_or_default();
         let name = word.strip_prefix('/').unwrap_or(word);
-        // Any other line is no command: it is answered at once, with an error.
-        if let Some(name) = ANSWERED.into_iter().find(|answered| *answered == name) {
-            *self.commands.entry(name).or_default() += 1;
+        // Every command is answered, by an event of its own or by an error.
+        // Any other line is answered at once, with an error.
+        if let Some(command) = command::find(name) {
+            *self.commands.entry(command.name).or_default() += 1;
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo test --test world                      what the test suite runs
-//! SEED=7 cargo test --test world small         one network, with its story if it fails
+//! SEED=7 cargo test --test world small         one network, with its story if it fails: the last STORY events
 //! SEEDS=100000 cargo test --test world small   more of them
 //! ```
 

@@ -18,11 +18,7 @@ pub enum Story {
 /// Runs `run` for the seeds from 0 to `count`, or to `SEEDS`, or only for `SEED`; returns what they found.
 ///
 /// A run that panics is done again with its story, and ends the test.
-pub fn for_each_seed<T: Send>(
-    test: &str,
-    count: u64,
-    run: impl Fn(u64, Story) -> T + Sync,
-) -> Vec<T> {
+pub fn for_each_seed<T: Send>(test: &str, count: u64, run: impl Fn(u64, Story) -> T + Sync) -> Vec<T> {
     if let Ok(seed) = std::env::var("SEED") {
         return vec![run(seed.parse().expect("a number"), Story::Last)];
     }
@@ -53,7 +49,10 @@ pub fn for_each_seed<T: Send>(
     let mut failures = failures.into_inner().expect("nobody panics here");
     failures.sort_unstable();
     if let Some(&seed) = failures.first() {
-        eprintln!("{} seeds failed: {failures:?}\nSEED={seed} cargo test --test world {test}", failures.len());
+        eprintln!(
+            "{} seeds failed: {failures:?}\nSEED={seed} cargo test --test world {test}",
+            failures.len()
+        );
         run(seed, Story::Last);
         panic!("seed {seed} failed once and not again: the run depends on more than its seed");
     }

@@ -3,6 +3,7 @@
 mod leave;
 mod network;
 mod one_node;
+mod orders;
 mod table;
 
 use super::*;

@@ -8,7 +8,10 @@ use crate::records;
 /// What `message` is about; give it to [`crate::sim::Network::classify`].
 pub fn kind(message: &Message<Payload>) -> &'static str {
     match message {
-        Message::GetNeighbors { .. } | Message::Neighbors { .. } | Message::Notify | Message::NewPredecessor => "stabilize",
+        Message::GetNeighbors { .. }
+        | Message::Neighbors { .. }
+        | Message::Notify
+        | Message::NewPredecessor => "stabilize",
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
         Message::Place { .. } => "join of the ring",

@@ -16,6 +16,9 @@ impl Oracle {
     /// Checks what must be true at rest, and says what is not, or not yet.
     pub fn check_rest(&self, network: &Network<Node>) -> Result<(), String> {
         let ring = Ring::of(network);
+        if ring.nodes.is_empty() {
+            return Ok(());
+        }
         ring.check()?;
         self.check_messages(network)?;
         ring.check_copies()?;
@@ -151,9 +154,6 @@ impl<'a> Ring<'a> {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.nodes.is_empty() {
-            return Err("nobody is left".to_owned());
-        }
         if let Some(node) = self.nodes.iter().find(|node| !node.chord().is_member()) {
             return Err(format!("{:?} runs and is not a member", node.me()));
         }
@@ -172,7 +172,8 @@ impl<'a> Ring<'a> {
 
     /// Every record is on its root, and the next nodes know the same of it.
     fn check_copies(&self) -> Result<(), String> {
-        let keys: BTreeMap<&RecordKey, Id> = self.nodes.iter().flat_map(|node| node.records().keys()).collect();
+        let keys: BTreeMap<&RecordKey, Id> =
+            self.nodes.iter().flat_map(|node| node.records().keys()).collect();
         for (key, id) in keys {
             let root = self.place(id);
             let known = self.nodes[root].records().digest(key);
