@@ -117,7 +117,7 @@ impl RunningNode {
     }
 
     fn ask(&self, job: Job) {
-        self.jobs.send(job).unwrap_or_else(|_| panic!("the thread runs"));
+        self.jobs.send(job).expect("the thread runs");
     }
 }
 

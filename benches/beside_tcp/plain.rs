@@ -29,7 +29,7 @@ impl Sender {
     /// Measures so many times.
     pub fn measure(&self, count: usize) -> Vec<Duration> {
         let (times, measured) = blocking::channel();
-        self.0.send(Job { count, times }).unwrap_or_else(|_| panic!("the thread runs"));
+        self.0.send(Job { count, times }).expect("the thread runs");
         measured.recv().expect("the thread runs")
     }
 }

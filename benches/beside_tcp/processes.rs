@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::FRAME_BYTES;
 use super::figures::{median, quantile, show_figure};
 
 const PROCESSES: usize = 32;
 const STARTS: usize = 20;
 const CHANNELS: usize = 5;
+const MESSAGES: usize = 1_000;
 
 /// How long the nodes do nothing before that is measured, and how long it is measured.
 const IDLE: Duration = Duration::from_secs(30);
@@ -89,7 +91,20 @@ impl Chat {
     }
 }
 
-/// Memory and time of idle nodes, and how long one more takes until it is ready.
+/// How long private messages take from the line that is typed to the line that says `delivered`.
+fn talk(chat: &mut Chat, to: &str) -> Vec<Duration> {
+    let line = format!("msg {to} {}", "x".repeat(FRAME_BYTES));
+    let mut times = Vec::with_capacity(MESSAGES);
+    for _ in 0..MESSAGES {
+        let started = Instant::now();
+        chat.say(&line);
+        while chat.wait_for("sent")["state"] != "delivered" {}
+        times.push(started.elapsed());
+    }
+    times
+}
+
+/// How long one more node takes until it is ready, and memory and time of idle nodes.
 pub fn measure() {
     println!("\n{PROCESSES} processes of the program, one ring");
     let mut chats = vec![Chat::start("p0", None)];
@@ -117,6 +132,10 @@ pub fn measure() {
             chat.wait_for("joined");
         }
     }
+    let talk = talk(&mut chats[0], "p1");
+    let micros = |q| quantile(&talk, q).as_secs_f64() * 1e6;
+    show_figure("msg typed → delivered, through pipes and JSON, p50", micros(0.5), "µs", None);
+    show_figure("msg typed → delivered, through pipes and JSON, p99", micros(0.99), "µs", None);
     let times_used = |chats: &[Chat]| chats.iter().map(Chat::time_used).sum::<f64>();
     thread::sleep(IDLE);
     let before = times_used(&chats);

@@ -18,7 +18,9 @@ use crate::records::{Migrated, RecordKey, Why};
 use crate::time::Time;
 
 /// How long it takes at most to leave.
-pub const EXIT_DEADLINE: Duration = Duration::from_millis(4500);
+///
+/// Connections may take another second to close, and all together takes at most 5 s.
+pub const EXIT_DEADLINE: Duration = Duration::from_millis(3800);
 
 /// How long until a leave is tried again that the successor could not follow.
 const TRY_AGAIN: Duration = Duration::from_millis(100);

@@ -82,7 +82,7 @@ impl Records {
     ) {
         match message {
             Message::Merged => {
-                let _known = self.on_merged(id) || self.on_offer_merged(chord, id);
+                let _known = self.on_merged(id) || self.on_offer_merged(now, chord, id, from);
             }
             Message::Fetched(fetched) => {
                 self.on_fetched(now, chord, id, from, fetched);

@@ -274,17 +274,19 @@ impl Records {
         &self,
         now: Time,
         after: u64,
-        wanted: impl Fn(u64, Id) -> bool,
+        wanted: impl Fn(u64, &RecordKey, Id) -> bool,
     ) -> (Vec<(RecordKey, Statement)>, u64) {
         let mut statements = Vec::new();
         let mut bytes = 0;
         let mut reached = after;
-        for (&revision, (key, subject)) in self.journal.range(after + 1..) {
+        for (&revision, (key, subject)) in self.journal.range(after.saturating_add(1)..) {
             if STATEMENTS_BYTES < bytes {
                 return (statements, reached);
             }
             reached = revision;
-            let Some(held) = self.held.get(key).filter(|held| wanted(revision, held.id)) else { continue };
+            let Some(held) = self.held.get(key).filter(|held| wanted(revision, key, held.id)) else {
+                continue;
+            };
             if let Some(statement) = held.record.statement(now, subject) {
                 bytes += statement.bytes();
                 statements.push((key.clone(), statement));

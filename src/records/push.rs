@@ -46,7 +46,9 @@ impl Records {
         let everywhere = self.pushes.copies.values().map(|push| push.acknowledged).min();
         self.written = self.written.split_off(&everywhere.map_or(u64::MAX, |revision| revision + 1));
         for (node, push) in self.idle_copies() {
-            let mine = |revision, id| chord.is_root(id) != Some(false) || self.written.contains(&revision);
+            let mine = |revision, _: &RecordKey, id| {
+                chord.is_root(id) != Some(false) || self.written.contains(&revision)
+            };
             let (statements, reached) = self.statements_after(now, push.acknowledged, mine);
             let under_way = tell(now, chord, node, None, statements);
             self.pushes.copies.insert(node, push.after_telling(under_way, reached));
@@ -54,7 +56,7 @@ impl Records {
         for (node, mut migration) in self.idle_migrations() {
             let range = migration.range;
             let (statements, reached) =
-                self.statements_after(now, migration.push.acknowledged, |_, id| range.contains(id));
+                self.statements_after(now, migration.push.acknowledged, |_, _, id| range.contains(id));
             if statements.is_empty() {
                 self.pushes.migrations.remove(&node);
                 continue;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Message, Record, RecordKey, Records, Statement};
+use super::{Message, Record, RecordKey, Records};
 use crate::chord::Chord;
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
@@ -36,11 +36,17 @@ pub(super) struct Repair {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Offered(RecordKey),
-    /// The root is being told; afterwards the record is dropped, unless it should be kept.
-    Told {
-        key: RecordKey,
-        keep: bool,
-    },
+    Told(Told),
+}
+
+/// A record of which the root is being told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Told {
+    key: RecordKey,
+    /// Whether it is kept afterwards.
+    keep: bool,
+    /// Up to which revision the root has been told.
+    reached: u64,
 }
 
 impl Records {
@@ -126,20 +132,41 @@ impl Records {
         if from == chord.me() {
             return true;
         }
-        let statements = self.statements_of(now, &key);
-        if wanted && !statements.is_empty() {
-            let message = Message::Merge { migrates: None, statements };
-            let number = chord.request_to(now, from, message.into());
-            self.repair.under_way.insert(number, Step::Told { key, keep });
+        if wanted {
+            self.tell_root(now, chord, from, Told { key, keep, reached: 0 });
         } else if !keep {
             self.drop_copy(chord, &key);
         }
         true
     }
 
-    pub(super) fn on_offer_merged<P: Clone + From<Message>>(&mut self, chord: &Chord<P>, id: u64) -> bool {
+    /// Tells the root the next part of a record; after the last, drops it unless it should be kept.
+    fn tell_root<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        root: NodeHandle,
+        Told { key, keep, reached }: Told,
+    ) {
+        let (statements, reached) = self.statements_after(now, reached, |_, other, _| *other == key);
+        if !statements.is_empty() {
+            let message = Message::Merge { migrates: None, statements };
+            let number = chord.request_to(now, root, message.into());
+            self.repair.under_way.insert(number, Step::Told(Told { key, keep, reached }));
+        } else if !keep {
+            self.drop_copy(chord, &key);
+        }
+    }
+
+    pub(super) fn on_offer_merged<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        id: u64,
+        from: NodeHandle,
+    ) -> bool {
         match self.repair.under_way.remove(&id) {
-            Some(Step::Told { key, keep: false }) => self.drop_copy(chord, &key),
+            Some(Step::Told(told)) => self.tell_root(now, chord, from, told),
             Some(_) => {}
             None => return false,
         }
@@ -156,15 +183,6 @@ impl Records {
         if chord.is_root(key.id()) == Some(false) {
             self.drop_record(key);
         }
-    }
-
-    fn statements_of(&self, now: Time, key: &RecordKey) -> Vec<(RecordKey, Statement)> {
-        let Some(held) = self.held.get(key) else { return Vec::new() };
-        self.journal
-            .values()
-            .filter(|(other, _)| other == key)
-            .filter_map(|(key, subject)| Some((key.clone(), held.record.statement(now, subject)?)))
-            .collect()
     }
 
     /// A record summed up: two copies that know the same have the same digest.

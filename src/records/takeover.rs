@@ -148,7 +148,7 @@ impl Records {
         }
         let given = self.takeovers.given.filter(|(to, _)| *to == from && before == Some(from));
         let start = if is_new { own_start } else { given.map(|(_, start)| start) };
-        let (statements, reached) = self.statements_after(now, after, |_, id| range.contains(id));
+        let (statements, reached) = self.statements_after(now, after, |_, _, id| range.contains(id));
         // A successor that only has copies is asked as well, after a crash: nothing moves from it.
         if is_new {
             let keys = statements.iter().map(|(key, _)| key.clone()).collect();

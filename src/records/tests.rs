@@ -67,7 +67,7 @@ fn merged(statements: &[(RecordKey, Statement)]) -> Records {
 
 /// All that a copy tells another, whatever the order in which it learnt it.
 fn told(records: &Records) -> BTreeSet<(RecordKey, Statement)> {
-    records.statements_after(NOW, 0, |_, _| true).0.into_iter().collect()
+    records.statements_after(NOW, 0, |_, _, _| true).0.into_iter().collect()
 }
 
 proptest! {
@@ -110,7 +110,7 @@ proptest! {
         prop_assert_eq!(subjects.len(), records.journal.len());
         prop_assert_eq!(told(&records).len(), records.journal.len());
         let half = records.revision() / 2;
-        let (early, late) = (records.statements_after(NOW, 0, |_, _| true), records.statements_after(NOW, half, |_, _| true));
+        let (early, late) = (records.statements_after(NOW, 0, |_, _, _| true), records.statements_after(NOW, half, |_, _, _| true));
         prop_assert!(late.0.iter().all(|statement| early.0.contains(statement)));
     }
 }
@@ -136,10 +136,10 @@ fn a_lease_ends_at_the_same_time_on_every_copy() {
     let mut now = NOW;
     for _ in 0..10 {
         now = now + RENEW_EVERY / 4;
-        for (key, statement) in root.statements_after(now, 0, |_, _| true).0 {
+        for (key, statement) in root.statements_after(now, 0, |_, _, _| true).0 {
             copy.merge(now, &key, statement);
         }
-        for (key, statement) in copy.statements_after(now, 0, |_, _| true).0 {
+        for (key, statement) in copy.statements_after(now, 0, |_, _, _| true).0 {
             root.merge(now, &key, statement);
         }
     }
@@ -232,4 +232,26 @@ fn what_is_too_old_is_forgotten_and_not_taken_back() {
     let old = Age(hour.as_millis() as u64);
     assert!(!records.merge(NOW + hour, &rust(), Statement::Member(member(1, 1, true), old)));
     assert_eq!(records.keys().count(), 0);
+}
+
+#[test]
+fn a_record_that_is_longer_than_a_frame_is_told_in_parts() {
+    let mut records = Records::default();
+    for seq in 1..=LOG_MAX as u64 {
+        let entry = Entry { text: "a".repeat(TEXT_BYTES_MAX), ..entry(1, seq, 1, 1, seq) };
+        assert!(records.merge(NOW, &rust(), Statement::Message(entry)));
+    }
+    let (mut reached, mut told) = (0, 0);
+    loop {
+        let (statements, next) = records.statements_after(NOW, reached, |_, key, _| *key == rust());
+        if statements.is_empty() {
+            break;
+        }
+        told += statements.len();
+        let bytes = crate::wire::encode(&Message::Merge { migrates: None, statements }).len();
+        assert!(bytes < crate::wire::FRAME_BYTES_MAX / 2, "{bytes} bytes");
+        reached = next;
+    }
+    assert_eq!(told, LOG_MAX);
+    assert_eq!(records.statements_after(NOW, u64::MAX, |_, _, _| true).0, []);
 }
