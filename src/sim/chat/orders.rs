@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crate::chat::event::Event;
+use crate::chat::event::{Event, SentState};
 use crate::chat::payload::Payload;
 use crate::chat::{join, leave};
 use crate::chord::Message;
@@ -148,6 +148,23 @@ fn start(unites_sets: bool) -> World<Actor> {
     world
 }
 
+/// O and M, who is a member of the channel, whose root is O.
+fn pair() -> (World<Actor>, NodeHandle, NodeHandle) {
+    let key = RecordKey::Channel(channel()).id();
+    let (o, _) = ring();
+    let keeps = |node: &NodeHandle| !key.in_arc(o.id(), node.id());
+    let m = (7001..).map(address).find(keeps).expect("half of all nodes do");
+    let mut world = World::new(0);
+    world.add(node("o", o, false));
+    world.command(o, Task::Node(Command::Start { bootstrap: None }));
+    world.add(node("m", m, false));
+    world.command(m, Task::Node(Command::Start { bootstrap: Some(o) }));
+    world.settle(4);
+    world.command(m, Task::Node(Command::Line("join rust".to_owned())));
+    world.run_dry();
+    (world, o, m)
+}
+
 fn is_in_ring(actor: &Actor) -> bool {
     matches!(actor, Actor::Node(node) if node.chord().is_member())
 }
@@ -210,4 +227,56 @@ fn a_channel_has_the_same_members_in_every_order_of_joins_leaves_and_migration()
 fn lists_that_are_joined_to_a_union_bring_back_who_has_left() {
     let violation = explore(true).unwrap_err();
     assert!(violation.what.contains("the members are"), "{violation}");
+}
+
+/// Counts what M is shown and what becomes of its message.
+fn remember(heard: &mut (u32, u32), event: &Event) {
+    match event {
+        Event::Message { .. } => heard.0 += 1,
+        Event::Sent { state: SentState::Stored, .. } => heard.1 += 1,
+        _ => {}
+    }
+}
+
+#[test]
+fn a_message_arrives_once_in_every_order_in_which_the_root_exits() {
+    let (world, o, m) = pair();
+    let command = |node, command| Act::Command(node, Task::Node(command));
+    let report = Scenario::remembering(world, (0, 0), |heard, _, event| remember(heard, event))
+        .script([command(m, Command::Line("send rust hello".to_owned()))])
+        .script([command(o, Command::Exit)])
+        .order(Order::Fifo)
+        .explore(|world, heard| {
+            world.told.clear();
+            world.settle(30);
+            let mut heard = *heard;
+            world.told.iter().for_each(|(_, event)| remember(&mut heard, event));
+            let left = world.get(o).is_none() && world.get(m).is_some();
+            match (heard, left) {
+                ((1, 1), true) => Ok(()),
+                _ => Err(format!("shown and stored: {heard:?}, only M is left: {left}")),
+            }
+        })
+        .unwrap();
+    println!("{report:?}");
+    assert!(40 < report.states, "{report:?}");
+}
+
+#[test]
+fn two_neighbours_exit_at_once_in_every_order() {
+    let (world, o, m) = pair();
+    let report = Scenario::new(world)
+        .script([Act::Command(o, Task::Node(Command::Exit))])
+        .script([Act::Command(m, Task::Node(Command::Exit))])
+        .order(Order::Fifo)
+        .explore(|world, ()| {
+            world.settle(60);
+            match world.machines().count() {
+                0 => Ok(()),
+                left => Err(format!("{left} nodes cannot leave")),
+            }
+        })
+        .unwrap();
+    println!("{report:?}");
+    assert!(100 < report.states, "{report:?}");
 }
