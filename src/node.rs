@@ -65,6 +65,11 @@ impl Node {
         &self.records
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_unites_sets(&mut self, unites_sets: bool) {
+        self.records.unites_sets = unites_sets;
+    }
+
     /// Its user's chat.
     pub fn chat(&self) -> &Chat {
         &self.chat

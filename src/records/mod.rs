@@ -122,6 +122,9 @@ pub struct Records {
     takeovers: takeover::Takeovers,
     repair: repair::Repair,
     told: Vec<Migrated>,
+    /// A shortcut that breaks records: tests switch it on to show that it is noticed.
+    #[cfg(test)]
+    pub(crate) unites_sets: bool,
 }
 
 /// A record has moved; the node tells its user.
@@ -193,6 +196,34 @@ impl Records {
     pub fn write(&mut self, now: Time, key: &RecordKey, statement: Statement) {
         if self.merge(now, key, statement) {
             self.written.insert(self.revision);
+        }
+    }
+
+    /// Learns a statement from another node.
+    fn learn(&mut self, now: Time, key: &RecordKey, statement: Statement) {
+        #[cfg(test)]
+        if self.unites_sets {
+            return self.unite(now, key, statement);
+        }
+        self.merge(now, key, statement);
+    }
+
+    /// "The two lists are joined to a union" (the assignment): who is in either is in, however old that is.
+    #[cfg(test)]
+    fn unite(&mut self, now: Time, key: &RecordKey, statement: Statement) {
+        match statement {
+            Statement::Member(member, _) if !member.joined => {}
+            Statement::Member(mut member, age) => {
+                let RecordKey::Channel(name) = key else { return };
+                let known = self.channel(name).and_then(|channel| channel.member(now, &member.node));
+                if let Some((known, _)) = known.filter(|(known, _)| !known.joined) {
+                    member.version = known.version + 1;
+                }
+                self.merge(now, key, Statement::Member(member, age));
+            }
+            statement => {
+                self.merge(now, key, statement);
+            }
         }
     }
 

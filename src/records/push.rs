@@ -105,7 +105,7 @@ impl Records {
     ) -> Message {
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
-            self.merge(now, &key, statement);
+            self.learn(now, &key, statement);
             keys.insert(key);
         }
         if let Some(why) = migrates {

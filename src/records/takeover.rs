@@ -183,7 +183,7 @@ impl Records {
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
             if range.contains(key.id()) {
-                self.merge(now, &key, statement);
+                self.learn(now, &key, statement);
                 keys.insert(key);
             }
         }

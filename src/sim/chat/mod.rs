@@ -10,6 +10,8 @@
 //! ```
 
 mod kind;
+#[cfg(test)]
+mod orders;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
