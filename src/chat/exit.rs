@@ -195,6 +195,9 @@ impl Chat {
             for (to, outbox) in &self.outboxes {
                 not_handed_over.push(format!("{} messages to {to}", outbox.len()));
             }
+            for channel in self.sessions.keys() {
+                not_handed_over.push(format!("the leave of {channel}"));
+            }
             if leaving.step < Step::LeavingRing && !cx.chord.is_alone() {
                 not_handed_over.extend(records_as_root(cx).map(ToString::to_string));
             }
