@@ -60,11 +60,13 @@ impl Records {
         message: Message,
     ) -> Option<Message> {
         match message {
-            Message::Merge { migrates, statements } => Some(self.on_merge(now, from, migrates, statements)),
+            Message::Merge { migrates, statements } => {
+                Some(self.on_merge(now, chord, from, migrates, statements))
+            },
             Message::Fetch { range, after, to_successor } => {
                 Some(self.on_fetch(now, chord, from, range, after, to_successor))
             }
-            Message::Offer { key, digest } => Some(self.on_offer(from, &key, digest)),
+            Message::Offer { key, digest } => Some(self.on_offer(chord, from, &key, digest)),
             Message::Merged | Message::Fetched(_) | Message::Offered { .. } => None,
         }
     }
@@ -80,7 +82,7 @@ impl Records {
     ) {
         match message {
             Message::Merged => {
-                let _known = self.on_merged(id) || self.on_offer_merged(chord, id);
+                let _known = self.on_merged(id) || self.on_offer_merged(now, chord, id, from);
             }
             Message::Fetched(fetched) => {
                 self.on_fetched(now, chord, id, from, fetched);
@@ -101,6 +103,6 @@ impl Records {
         id: u64,
         why: Failure,
     ) -> bool {
-        self.push_failed(id, why) || self.fetch_failed(now, chord, id) || self.offer_failed(id)
+        self.push_failed(id, why) || self.fetch_failed(now, chord, id) || self.offer_failed(id, why)
     }
 }

@@ -94,9 +94,10 @@ impl Records {
     }
 
     /// Learns what a root, or a root so far, tells.
-    pub(super) fn on_merge(
+    pub(super) fn on_merge<P: Clone + From<Message>>(
         &mut self,
         now: Time,
+        chord: &mut Chord<P>,
         from: NodeHandle,
         migrates: Option<Why>,
         statements: Vec<(RecordKey, Statement)>,
@@ -106,7 +107,13 @@ impl Records {
             self.learn(now, &key, statement);
             keys.insert(key);
         }
+        if migrates.is_none() {
+            self.keep_for(from, &keys);
+        }
         if let Some(why) = migrates {
+            // Another node may have come before this one: what is that one's goes there.
+            let others = keys.iter().filter(|key| chord.is_root(key.id()) == Some(false)).cloned().collect();
+            self.offer_keys(now, chord, others);
             self.tell_migrated(keys, true, from, why);
         }
         Message::Merged

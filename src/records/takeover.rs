@@ -45,7 +45,7 @@ pub(super) struct Takeovers {
     /// Who took the last range that this node lost, and where it began.
     given: Option<(NodeHandle, Id)>,
     /// New predecessors that fetch their range themselves.
-    fetching: BTreeSet<NodeHandle>,
+    fetching: BTreeMap<NodeHandle, Range>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,12 +76,19 @@ impl Records {
         if !update.gained {
             self.takeovers.running.retain(|takeover| !update.range.contains(takeover.range.to));
             self.takeovers.given = update.peer.map(|peer| (peer, update.range.from));
-            match update.peer {
-                Some(peer) if !self.takeovers.fetching.remove(&peer) => self.migrate(update.range, peer),
-                _ => {}
+            self.repair_soon(now);
+            let Some(peer) = update.peer else { return };
+            match self.takeovers.fetching.remove(&peer) {
+                None => self.migrate(update.range, peer),
+                Some(fetched) => {
+                    let mut others = self.keys_in(update.range);
+                    others.retain(|key| !fetched.contains(key.id()));
+                    self.offer_keys(now, chord, others);
+                }
             }
             return;
         }
+        self.repair_soon(now);
         let why = match update.why {
             chord::Why::Created => return,
             chord::Why::Joined | chord::Why::NewPredecessor => Why::NewPredecessor,
@@ -137,7 +144,7 @@ impl Records {
         let accepted = !to_successor || (chord.is_member() && chord.notified(now, from));
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
-            self.takeovers.fetching.insert(from);
+            self.takeovers.fetching.insert(from, range);
         }
         let given = self.takeovers.given.filter(|(to, _)| *to == from && before == Some(from));
         let start = if is_new { own_start } else { given.map(|(_, start)| start) };
