@@ -66,7 +66,7 @@ impl Records {
             Message::Fetch { range, after, to_successor } => {
                 Some(self.on_fetch(now, chord, from, range, after, to_successor))
             }
-            Message::Offer { key, digest } => Some(self.on_offer(from, &key, digest)),
+            Message::Offer { key, digest } => Some(self.on_offer(chord, from, &key, digest)),
             Message::Merged | Message::Fetched(_) | Message::Offered { .. } => None,
         }
     }
@@ -103,6 +103,6 @@ impl Records {
         id: u64,
         why: Failure,
     ) -> bool {
-        self.push_failed(id, why) || self.fetch_failed(now, chord, id) || self.offer_failed(id)
+        self.push_failed(id, why) || self.fetch_failed(now, chord, id) || self.offer_failed(id, why)
     }
 }

@@ -100,6 +100,8 @@ enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     id: Id,
+    /// Who told this node last to keep a copy: it counts on that.
+    keeper: Option<NodeHandle>,
     record: Record,
 }
 
@@ -241,7 +243,7 @@ impl Records {
                     RecordKey::Channel(_) => Record::Channel(Channel::default()),
                     RecordKey::Name(_) => Record::Name(Claims::default()),
                 };
-                self.held.entry(key.clone()).or_insert(Held { id: key.id(), record })
+                self.held.entry(key.clone()).or_insert(Held { id: key.id(), keeper: None, record })
             }
         };
         let revision = self.revision + 1;

@@ -108,8 +108,13 @@ impl Records {
             self.learn(now, &key, statement);
             keys.insert(key);
         }
+        if migrates.is_none() {
+            self.keep_for(from, &keys);
+        }
         if let Some(why) = migrates {
-            self.hand_on(now, chord, &keys);
+            // Another node may have come before this one: what is that one's goes there.
+            let others = keys.iter().filter(|key| chord.is_root(key.id()) == Some(false)).cloned().collect();
+            self.offer_keys(now, chord, others);
             self.tell_migrated(keys, true, from, why);
         }
         Message::Merged

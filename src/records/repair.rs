@@ -4,6 +4,9 @@
 //! root -> copy: Offered { wanted, keep }
 //! copy -> root, if wanted: Merge
 //!
+//! copy -> whoever told it last to keep the record, if that is not the root: Offer
+//! it -> copy: Offered
+//!
 //! So what a root missed reaches it in the end, and a node that should no longer keep a copy drops
 //! it, once the root has everything that it knows.
 
@@ -12,18 +15,21 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::{Message, Record, RecordKey, Records};
-use crate::chord::Chord;
+use crate::chord::{Chord, Failure};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
 
 /// How often a copy asks after its records.
 const REPAIR_EVERY: Duration = Duration::from_secs(30);
 
+/// How long after the ring has changed around it: what has gone astray finds its root then.
+const REPAIR_SOON: Duration = Duration::from_secs(2);
+
+/// How many records are offered at once when a range has moved on.
+const OFFERED_AT_ONCE_MAX: usize = 1024;
+
 /// How many records are asked after at a time; the others come in the next rounds.
 const OFFERS_MAX: usize = 64;
-
-/// How many records are handed on at once.
-const HANDED_ON_MAX: usize = 1024;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Repair {
@@ -36,6 +42,8 @@ pub(super) struct Repair {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Offered(RecordKey),
+    /// The root does not want it kept: whoever last did is being asked.
+    AskedKeeper(RecordKey),
     Told(Told),
 }
 
@@ -64,6 +72,11 @@ impl Records {
         }
     }
 
+    pub(super) fn repair_soon(&mut self, now: Time) {
+        let soon = now + REPAIR_SOON;
+        self.repair.next = Some(self.repair.next.map_or(soon, |next| next.min(soon)));
+    }
+
     /// When [`Records::on_wakeup`] is due.
     pub fn next_wakeup(&self) -> Option<Time> {
         self.takeovers_wakeup().into_iter().chain(self.repair.next).min()
@@ -72,52 +85,57 @@ impl Records {
     fn offer<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
         let last = self.repair.last.take();
         let after = |key: &RecordKey| last.as_ref().is_none_or(|last| last < key);
-        let due: Vec<(RecordKey, Id)> = self
+        let due: BTreeSet<RecordKey> = self
             .held
             .iter()
             .filter(|(key, held)| after(key) && chord.is_root(held.id) == Some(false))
             .take(OFFERS_MAX)
-            .map(|(key, held)| (key.clone(), held.id))
+            .map(|(key, _)| key.clone())
             .collect();
         if due.len() == OFFERS_MAX {
-            self.repair.last = due.last().map(|(key, _)| key.clone());
+            self.repair.last = due.last().cloned();
         }
-        for (key, id) in due {
-            self.offer_one(now, chord, key, id);
-        }
+        self.offer_keys(now, chord, due);
     }
 
-    /// Offers what another node has told this one as the root, which it is no longer, to those who are.
-    ///
-    /// Where several nodes come at once, a record may pass through a node that has just lost its range.
-    pub(super) fn hand_on<P: Clone + From<Message>>(
+    /// Asks the roots of these records at once.
+    pub(super) fn offer_keys<P: Clone + From<Message>>(
         &mut self,
         now: Time,
         chord: &mut Chord<P>,
-        keys: &BTreeSet<RecordKey>,
+        keys: BTreeSet<RecordKey>,
     ) {
         // What is too much for now, the next rounds offer.
-        for key in keys.iter().take(HANDED_ON_MAX) {
-            if chord.is_root(key.id()) == Some(false) {
-                self.offer_one(now, chord, key.clone(), key.id());
-            }
+        for key in keys.into_iter().take(OFFERED_AT_ONCE_MAX) {
+            let id = key.id();
+            let digest = self.digest(&key);
+            let number = chord.request(now, id, Message::Offer { key: key.clone(), digest }.into());
+            self.repair.under_way.insert(number, Step::Offered(key));
         }
     }
 
-    fn offer_one<P: Clone + From<Message>>(
-        &mut self,
-        now: Time,
-        chord: &mut Chord<P>,
-        key: RecordKey,
-        id: Id,
-    ) {
-        let digest = self.digest(&key);
-        let number = chord.request(now, id, Message::Offer { key: key.clone(), digest }.into());
-        self.repair.under_way.insert(number, Step::Offered(key));
+    /// Keeps the records for `root`; what was to become of them when that was not known is not done.
+    pub(super) fn keep_for(&mut self, root: NodeHandle, keys: &BTreeSet<RecordKey>) {
+        for key in keys {
+            if let Some(held) = self.held.get_mut(key) {
+                held.keeper = Some(root);
+            }
+        }
+        self.repair.under_way.retain(|_, step| {
+            let (Step::Offered(key) | Step::AskedKeeper(key) | Step::Told(Told { key, .. })) = step;
+            !keys.contains(key)
+        });
     }
 
-    pub(super) fn on_offer(&self, from: NodeHandle, key: &RecordKey, digest: u64) -> Message {
-        Message::Offered { wanted: self.digest(key) != digest, keep: self.is_copy(from) }
+    pub(super) fn on_offer<P: Clone>(
+        &self,
+        chord: &Chord<P>,
+        from: NodeHandle,
+        key: &RecordKey,
+        digest: u64,
+    ) -> Message {
+        let keep = self.is_copy(from) && chord.is_root(key.id()) != Some(false);
+        Message::Offered { wanted: self.digest(key) != digest, keep }
     }
 
     pub(super) fn on_offered<P: Clone + From<Message>>(
@@ -128,14 +146,23 @@ impl Records {
         from: NodeHandle,
         (wanted, keep): (bool, bool),
     ) -> bool {
-        let Some(Step::Offered(key)) = self.repair.under_way.remove(&id) else { return false };
+        let key = match self.repair.under_way.remove(&id) {
+            Some(Step::Offered(key)) => key,
+            Some(Step::AskedKeeper(key)) => {
+                if !keep {
+                    self.drop_record_of_another(chord, &key);
+                }
+                return true;
+            }
+            Some(Step::Told(_)) | None => return false,
+        };
         if from == chord.me() {
             return true;
         }
         if wanted {
             self.tell_root(now, chord, from, Told { key, keep, reached: 0 });
         } else if !keep {
-            self.drop_copy(chord, &key);
+            self.drop_copy(now, chord, from, key);
         }
         true
     }
@@ -154,7 +181,7 @@ impl Records {
             let number = chord.request_to(now, root, message.into());
             self.repair.under_way.insert(number, Step::Told(Told { key, keep, reached }));
         } else if !keep {
-            self.drop_copy(chord, &key);
+            self.drop_copy(now, chord, root, key);
         }
     }
 
@@ -174,12 +201,38 @@ impl Records {
     }
 
     /// The next round asks again.
-    pub(super) fn offer_failed(&mut self, id: u64) -> bool {
-        self.repair.under_way.remove(&id).is_some()
+    pub(super) fn offer_failed(&mut self, id: u64, why: Failure) -> bool {
+        let Some(step) = self.repair.under_way.remove(&id) else { return false };
+        if let (Step::AskedKeeper(key), Failure::Unreachable) = (step, why)
+            && let Some(held) = self.held.get_mut(&key)
+        {
+            held.keeper = None;
+        }
+        true
     }
 
-    fn drop_copy<P: Clone>(&mut self, chord: &Chord<P>, key: &RecordKey) {
-        // It may have become the root meanwhile.
+    /// Drops a record that `root` knows and does not want kept here, unless another still counts on it.
+    fn drop_copy<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        root: NodeHandle,
+        key: RecordKey,
+    ) {
+        let keeper = self.held.get(&key).and_then(|held| held.keeper);
+        match keeper.filter(|&keeper| keeper != root && keeper != chord.me()) {
+            Some(keeper) => {
+                let digest = self.digest(&key);
+                let number =
+                    chord.request_to(now, keeper, Message::Offer { key: key.clone(), digest }.into());
+                self.repair.under_way.insert(number, Step::AskedKeeper(key));
+            }
+            None => self.drop_record_of_another(chord, &key),
+        }
+    }
+
+    fn drop_record_of_another<P: Clone>(&mut self, chord: &Chord<P>, key: &RecordKey) {
+        // This node may have become the root meanwhile.
         if chord.is_root(key.id()) == Some(false) {
             self.drop_record(key);
         }

@@ -44,7 +44,7 @@ pub(super) struct Takeovers {
     running: Vec<Takeover>,
     /// Who took the last range that this node lost, and where it began.
     given: Option<(NodeHandle, Id)>,
-    /// New predecessors that fetch their range themselves, and which range.
+    /// New predecessors that fetch their range themselves.
     fetching: BTreeMap<NodeHandle, Range>,
 }
 
@@ -76,19 +76,19 @@ impl Records {
         if !update.gained {
             self.takeovers.running.retain(|takeover| !update.range.contains(takeover.range.to));
             self.takeovers.given = update.peer.map(|peer| (peer, update.range.from));
+            self.repair_soon(now);
             let Some(peer) = update.peer else { return };
             match self.takeovers.fetching.remove(&peer) {
                 None => self.migrate(update.range, peer),
-                // Where several come at once, the predecessor may have one itself by now, and asks for
-                // less than is lost here.
                 Some(fetched) => {
-                    let mut keys = self.keys_in(update.range);
-                    keys.retain(|key| !fetched.contains(key.id()));
-                    self.hand_on(now, chord, &keys);
+                    let mut others = self.keys_in(update.range);
+                    others.retain(|key| !fetched.contains(key.id()));
+                    self.offer_keys(now, chord, others);
                 }
             }
             return;
         }
+        self.repair_soon(now);
         let why = match update.why {
             chord::Why::Created => return,
             chord::Why::Joined | chord::Why::NewPredecessor => Why::NewPredecessor,
@@ -149,8 +149,7 @@ impl Records {
         let given = self.takeovers.given.filter(|(to, _)| *to == from && before == Some(from));
         let start = if is_new { own_start } else { given.map(|(_, start)| start) };
         let (statements, reached) = self.statements_after(now, after, |_, _, id| range.contains(id));
-        // A successor that only has copies is asked as well, after a crash: nothing moves from it.
-        if is_new {
+        if to_successor && accepted {
             let keys = statements.iter().map(|(key, _)| key.clone()).collect();
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
@@ -187,7 +186,6 @@ impl Records {
                 keys.insert(key);
             }
         }
-        self.hand_on(now, chord, &keys);
         if why == Why::NewPredecessor && to_successor && accepted {
             self.tell_migrated(keys, true, from, why);
         }
