@@ -165,6 +165,8 @@ impl Turn<'_> {
                 self.chat(|chat, cx| chat.on_migrated(cx, migrated));
             }
             self.node.records.push(self.now, &mut self.node.chord);
+            let learnt = self.node.records.take_learnt(&self.node.chord);
+            self.chat(|chat, cx| chat.on_learnt(cx, learnt));
             self.chat(Chat::finish_writes);
             self.release_waiting();
             self.hand_out_events();

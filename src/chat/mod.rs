@@ -129,6 +129,8 @@ enum Then {
     Join(join::Acknowledged),
     Leave(leave::Acknowledged),
     Send(send::Acknowledged),
+    /// A member whom this root did not know until now is shown how far the channel is.
+    CatchUp { channel: ChannelName, member: NodeHandle },
 }
 
 /// What a chat works with: the rest of its node.
@@ -321,9 +323,17 @@ impl Chat {
                 Then::Join(join) => self.on_join_acknowledged(cx, join),
                 Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
                 Then::Send(send) => self.on_send_acknowledged(cx, send),
+                Then::CatchUp { channel, member } => Chat::show_last(cx, channel, member),
             }
         }
         self.go_on_leaving(cx);
+    }
+
+    /// Another node has told of members whom this root may have passed over, or the root before it.
+    pub fn on_learnt(&mut self, cx: &mut Context<'_>, learnt: Vec<(ChannelName, NodeHandle)>) {
+        for (channel, member) in learnt {
+            self.after_write(cx, Then::CatchUp { channel, member });
+        }
     }
 
     /// Remembers what is done once all that has been merged so far is acknowledged.

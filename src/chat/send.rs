@@ -229,6 +229,14 @@ impl Chat {
         }
     }
 
+    /// Tells a member the last message again: who has missed one before it asks for that.
+    pub(super) fn show_last(cx: &mut Context<'_>, channel: ChannelName, member: NodeHandle) {
+        let Some(known) = cx.records.channel(&channel) else { return };
+        let Some(entry) = known.log.newest().cloned() else { return };
+        let delivery = Delivery { after: known.log.before(entry.place), channel, entry };
+        cx.chord.tell(cx.now, member, Payload::Delivery(delivery));
+    }
+
     pub(super) fn on_stored(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
         self.finish_sending(cx, channel, SentState::Stored);
     }

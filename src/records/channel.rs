@@ -198,6 +198,11 @@ impl Log {
         self.entries.last_key_value().map(|(&place, _)| place)
     }
 
+    /// The newest message.
+    pub fn newest(&self) -> Option<&Entry> {
+        self.entries.last_key_value().map(|(_, (entry, _))| entry)
+    }
+
     /// The place of the message before `place`.
     pub fn before(&self, place: Place) -> Option<Place> {
         self.entries.range(..place).next_back().map(|(&place, _)| place).or(self.horizon)

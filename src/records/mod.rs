@@ -31,7 +31,7 @@ use self::claims::{Claim, Claims};
 use self::lease::Age;
 pub use self::message::Message;
 use self::name::{ChannelName, Nick};
-use crate::chord::Range;
+use crate::chord::{Chord, Range};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
 
@@ -124,6 +124,8 @@ pub struct Records {
     takeovers: takeover::Takeovers,
     repair: repair::Repair,
     told: Vec<Migrated>,
+    /// Members of whom another node told, and who may have missed something meanwhile.
+    learnt: BTreeSet<(ChannelName, NodeHandle)>,
     /// A shortcut that breaks records: tests switch it on to show that it is noticed.
     #[cfg(test)]
     pub(crate) unites_sets: bool,
@@ -207,7 +209,15 @@ impl Records {
         if self.unites_sets {
             return self.unite(now, key, statement);
         }
-        self.merge(now, key, statement);
+        let member = match (key, &statement) {
+            (RecordKey::Channel(channel), Statement::Member(member, _)) if member.joined => {
+                Some((channel.clone(), member.node))
+            }
+            _ => None,
+        };
+        if self.merge(now, key, statement) {
+            self.learnt.extend(member);
+        }
     }
 
     /// "The two lists are joined to a union" (the assignment): who is in either is in, however old that is.
@@ -363,6 +373,22 @@ impl Records {
     fn drop_record(&mut self, key: &RecordKey) {
         self.held.remove(key);
         self.journal.retain(|_, (other, _)| other != key);
+    }
+
+    /// Takes the members whom this node has learnt of from others, of channels that it is ready to serve.
+    pub fn take_learnt<P: Clone>(&mut self, chord: &Chord<P>) -> Vec<(ChannelName, NodeHandle)> {
+        let mut ready = Vec::new();
+        for (channel, member) in std::mem::take(&mut self.learnt) {
+            let key = RecordKey::Channel(channel.clone()).id();
+            match (chord.is_root(key), self.is_ready(key)) {
+                (Some(true), true) => ready.push((channel, member)),
+                (Some(true), false) => {
+                    self.learnt.insert((channel, member));
+                }
+                _ => {}
+            }
+        }
+        ready
     }
 
     /// Takes what has moved since the last call, for the user.
