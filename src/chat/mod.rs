@@ -124,13 +124,20 @@ struct Write {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Then {
-    Answer { origin: NodeHandle, id: Number, payload: Payload },
+    Answer {
+        origin: NodeHandle,
+        id: Number,
+        payload: Payload,
+    },
     Renew(renew::Acknowledged),
     Join(join::Acknowledged),
     Leave(leave::Acknowledged),
     Send(send::Acknowledged),
     /// A member whom this root did not know until now is shown how far the channel is.
-    CatchUp { channel: ChannelName, member: NodeHandle },
+    CatchUp {
+        channel: ChannelName,
+        member: NodeHandle,
+    },
 }
 
 /// What a chat works with: the rest of its node.

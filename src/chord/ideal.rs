@@ -8,7 +8,7 @@ impl<P: Clone> Chord<P> {
     /// Node `me` of the ring of all `nodes`, which are in the order of their ids, with exact successors,
     /// predecessor and fingers.
     pub fn ideal(nodes: &[NodeHandle], me: NodeHandle, successors_max: usize, now: Time) -> Chord<P> {
-        assert!(nodes.is_sorted_by_key(|node| node.id()), "the nodes are in order");
+        assert!(nodes.is_sorted_by_key(NodeHandle::id), "the nodes are in order");
         let place = nodes.partition_point(|node| node.id() < me.id());
         assert_eq!(nodes.get(place), Some(&me), "the node belongs to the ring");
         let mut chord = Chord::new(me, successors_max, now);

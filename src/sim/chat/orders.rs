@@ -33,7 +33,7 @@ enum Actor {
 enum Task {
     Node(Command),
     /// A person sends this to a node.
-    Say(NodeHandle, Message<Payload>),
+    Say(NodeHandle, Box<Message<Payload>>),
 }
 
 impl Machine for Actor {
@@ -66,7 +66,7 @@ impl Machine for Actor {
             }
             (Actor::Node(node), Input::Wakeup) => node.handle(now, Input::Wakeup, outputs),
             (Actor::Person { .. }, Input::Command(Task::Say(to, message))) => {
-                outputs.push(Output::Send { to, message });
+                outputs.push(Output::Send { to, message: *message });
             }
             (Actor::Person { answered, .. }, Input::Message { message: Message::Reply { .. }, .. }) => {
                 *answered = true;
@@ -127,7 +127,7 @@ fn says(name: &str, joined: bool, via: NodeHandle) -> Act<Actor> {
     let key = RecordKey::Channel(channel()).id();
     let body = Body::Request(payload);
     let route = Route { key, origin: me, id: number, hops: 0, last: false, body };
-    Act::Command(me, Task::Say(via, Message::Route(route)))
+    Act::Command(me, Task::Say(via, Box::new(Message::Route(route))))
 }
 
 /// O alone is the root, with the members a and b.
