@@ -198,6 +198,9 @@ impl Chat {
             for channel in self.sessions.keys() {
                 not_handed_over.push(format!("the leave of {channel}"));
             }
+            if self.pending.values().any(|pending| matches!(pending, Pending::Release)) {
+                not_handed_over.push(format!("that the name {} is free", self.nick));
+            }
             if leaving.step < Step::LeavingRing && !cx.chord.is_alone() {
                 not_handed_over.extend(records_as_root(cx).map(ToString::to_string));
             }

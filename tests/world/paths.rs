@@ -24,7 +24,7 @@ type Ring = BTreeMap<NodeHandle, Chord<()>>;
 
 fn ring(size: usize, first: u32, successors: usize) -> Ring {
     let mut nodes: Vec<NodeHandle> = (first..).take(size).map(address).collect();
-    nodes.sort_by_key(|node| node.id());
+    nodes.sort_by_key(NodeHandle::id);
     nodes.iter().map(|&node| (node, Chord::ideal(&nodes, node, successors, START))).collect()
 }
 
@@ -93,7 +93,7 @@ fn a_ring_that_has_settled_is_ideal_to_the_last_finger() {
     }
     network.run_for(Duration::from_secs(180));
     let mut nodes: Vec<NodeHandle> = network.machines().map(Machine::me).collect();
-    nodes.sort_by_key(|node| node.id());
+    nodes.sort_by_key(NodeHandle::id);
     assert_eq!(nodes.len(), SETTLED as usize);
     for node in network.machines() {
         let ideal: Chord<()> = Chord::ideal(&nodes, node.me(), SUCCESSORS, START);
