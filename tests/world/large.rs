@@ -111,7 +111,7 @@ fn memory() -> Option<u64> {
 
 #[test]
 fn a_large_network_is_built_looks_names_up_and_comes_to_rest() {
-    let nodes = setting("NODES", 2_000) as u32;
+    let nodes = setting("NODES", 10_000) as u32;
     let started = Instant::now();
     let mut network = Network::new(1, Links::wide_area());
     network.trace.keep(0);

@@ -17,7 +17,7 @@ use rand::RngExt;
 use crate::seeds::{Story, for_each_seed};
 use crate::{address, nick, setting};
 
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 2_500;
 const NODES_MAX: u32 = 24;
 const CHANNELS: [&str; 3] = ["rust", "chord", "tea"];
 
