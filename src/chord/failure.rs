@@ -81,6 +81,7 @@ impl<P: Clone> Chord<P> {
     /// `why` says how it went, in case its range falls to this node.
     pub(super) fn forget(&mut self, peer: NodeHandle, why: Why) {
         self.fingers.remove(peer, self.now);
+        let was_successor = self.successors.first() == Some(&peer);
         let had_nobody = self.has_nobody();
         self.acquaintances.retain(|&node| node != peer);
         if self.candidate == Some(peer) {
@@ -107,7 +108,7 @@ impl<P: Clone> Chord<P> {
         }
         if self.has_nobody() && !had_nobody {
             self.tell_update(why);
-        } else if self.successors.is_empty() {
+        } else if was_successor || self.successors.is_empty() {
             self.stabilize();
         }
     }

@@ -16,6 +16,9 @@ use crate::time::Time;
 type Node = Chord<()>;
 type NodeInput = Input<std::convert::Infallible, Message<()>>;
 
+/// How many messages a ring may need until it is ideal: more are a circle that never ends.
+const SETTLE_MESSAGES_MAX: usize = 100_000;
+
 /// The rules of a walk.
 #[derive(Clone, Copy)]
 struct Rules {
@@ -328,8 +331,13 @@ impl Walk {
 
     /// Delivers everything and lets everyone stabilize until the ring is ideal: progress.
     fn settle(&mut self) -> bool {
+        let mut delivered = 0;
         for _ in 0..60 {
             while let Some((to, input)) = self.in_flight.pop() {
+                delivered += 1;
+                if SETTLE_MESSAGES_MAX < delivered {
+                    return false;
+                }
                 match self.leaver(to, &input) {
                     Some((leaver, question)) if !self.may_be_delivered(to, &input) => {
                         // It can never go from so small a ring: it stays.
