@@ -165,8 +165,8 @@ impl Turn<'_> {
                 self.chat(|chat, cx| chat.on_migrated(cx, migrated));
             }
             self.node.records.push(self.now, &mut self.node.chord);
-            let learnt = self.node.records.take_learnt(&self.node.chord);
-            self.chat(|chat, cx| chat.on_learnt(cx, learnt));
+            let behind = self.node.records.take_behind(&self.node.chord);
+            self.chat(|chat, cx| chat.catch_up_members(cx, behind));
             self.chat(Chat::finish_writes);
             self.release_waiting();
             self.hand_out_events();
@@ -292,6 +292,7 @@ impl Turn<'_> {
     }
 
     fn on_successors_changed(&mut self, before: Option<NodeHandle>) {
+        self.node.records.on_successors_changed(self.now, &mut self.node.chord);
         let now = self.node.chord.successors().first().copied();
         match now {
             Some(successor) if before != Some(successor) => {

@@ -336,9 +336,9 @@ impl Chat {
         self.go_on_leaving(cx);
     }
 
-    /// Another node has told of members whom this root may have passed over, or the root before it.
-    pub fn on_learnt(&mut self, cx: &mut Context<'_>, learnt: Vec<(ChannelName, NodeHandle)>) {
-        for (channel, member) in learnt {
+    /// Members whom this root may have passed over, or the root before it, hear how far their channel is.
+    pub fn catch_up_members(&mut self, cx: &Context<'_>, behind: Vec<(ChannelName, NodeHandle)>) {
+        for (channel, member) in behind {
             self.after_write(cx, Then::CatchUp { channel, member });
         }
     }

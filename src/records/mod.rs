@@ -124,8 +124,8 @@ pub struct Records {
     takeovers: takeover::Takeovers,
     repair: repair::Repair,
     told: Vec<Migrated>,
-    /// Members of whom another node told, and who may have missed something meanwhile.
-    learnt: BTreeSet<(ChannelName, NodeHandle)>,
+    /// Members who may have missed what another root has acknowledged.
+    behind: BTreeSet<(ChannelName, NodeHandle)>,
     /// A shortcut that breaks records: tests switch it on to show that it is noticed.
     #[cfg(test)]
     pub(crate) unites_sets: bool,
@@ -216,7 +216,7 @@ impl Records {
             _ => None,
         };
         if self.merge(now, key, statement) {
-            self.learnt.extend(member);
+            self.behind.extend(member);
         }
     }
 
@@ -375,15 +375,15 @@ impl Records {
         self.journal.retain(|_, (other, _)| other != key);
     }
 
-    /// Takes the members whom this node has learnt of from others, of channels that it is ready to serve.
-    pub fn take_learnt<P: Clone>(&mut self, chord: &Chord<P>) -> Vec<(ChannelName, NodeHandle)> {
+    /// Takes the members who may have missed something, of channels that this node is ready to serve.
+    pub fn take_behind<P: Clone>(&mut self, chord: &Chord<P>) -> Vec<(ChannelName, NodeHandle)> {
         let mut ready = Vec::new();
-        for (channel, member) in std::mem::take(&mut self.learnt) {
+        for (channel, member) in std::mem::take(&mut self.behind) {
             let key = RecordKey::Channel(channel.clone()).id();
             match (chord.is_root(key), self.is_ready(key)) {
                 (Some(true), true) => ready.push((channel, member)),
                 (Some(true), false) => {
-                    self.learnt.insert((channel, member));
+                    self.behind.insert((channel, member));
                 }
                 _ => {}
             }

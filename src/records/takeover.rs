@@ -53,7 +53,8 @@ struct Takeover {
     range: Range,
     why: Why,
     peer: Option<NodeHandle>,
-    deadline: Time,
+    /// Until when the others are waited for.
+    deadline: Option<Time>,
     sources: BTreeMap<NodeHandle, Source>,
 }
 
@@ -63,11 +64,14 @@ enum Source {
         number: u64,
         to_successor: bool,
     },
-    /// It had another predecessor: it is asked again then.
+    /// It had another predecessor, or does not know everything itself yet: it is asked again then.
     Refused {
         again: Time,
     },
-    Done,
+    Done {
+        /// Whether it was asked as the successor, and has stopped being the root.
+        to_successor: bool,
+    },
 }
 
 impl Records {
@@ -99,7 +103,7 @@ impl Records {
             range: update.range,
             why,
             peer: update.peer,
-            deadline: now + TAKEOVER_DEADLINE,
+            deadline: Some(now + TAKEOVER_DEADLINE),
             sources: BTreeMap::new(),
         };
         // Who left in good order had told this node everything.
@@ -113,7 +117,7 @@ impl Records {
             self.tell_migrated(keys, true, peer, why);
         }
         self.takeovers.running.push(takeover);
-        self.finish_takeovers(now);
+        self.finish_takeovers(now, chord);
     }
 
     fn keys_in(&self, range: Range) -> BTreeSet<RecordKey> {
@@ -123,6 +127,11 @@ impl Records {
     /// Whether this node, as the root of `key`, knows all that it must to answer.
     pub fn is_ready(&self, key: Id) -> bool {
         !self.takeovers.running.iter().any(|takeover| takeover.range.contains(key))
+    }
+
+    fn is_taking_over(&self, range: Range) -> bool {
+        let overlaps = |other: Range| other.contains(range.to) || range.contains(other.to);
+        self.takeovers.running.iter().any(|takeover| overlaps(takeover.range))
     }
 
     /// Whether no takeover is under way.
@@ -141,7 +150,9 @@ impl Records {
     ) -> Message {
         let (before, own_start) = (chord.predecessor(), chord.range_start());
         // A leaver has told its successor what that takes over: it gives away no part of it any more.
-        let accepted = !to_successor || (chord.is_member() && chord.notified(now, from));
+        // A node that is taking over the range itself has yet to learn what it would give.
+        let accepted =
+            !to_successor || (chord.is_member() && !self.is_taking_over(range) && chord.notified(now, from));
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
             self.takeovers.fetching.insert(from, range);
@@ -174,7 +185,7 @@ impl Records {
                 let number = ask(now, chord, from, range, after, to_successor);
                 Source::Asked { number, to_successor }
             }
-            None => Source::Done,
+            None => Source::Done { to_successor },
         };
         takeover.sources.insert(from, source);
         let others = start.and_then(|start| takeover.split_off(start, from));
@@ -186,10 +197,13 @@ impl Records {
                 keys.insert(key);
             }
         }
+        // Another node may have come before this one: what is that one's goes there.
+        let others = keys.iter().filter(|key| chord.is_root(key.id()) == Some(false)).cloned().collect();
+        self.offer_keys(now, chord, others);
         if why == Why::NewPredecessor && to_successor && accepted {
             self.tell_migrated(keys, true, from, why);
         }
-        self.finish_takeovers(now);
+        self.finish_takeovers(now, chord);
         true
     }
 
@@ -202,35 +216,58 @@ impl Records {
         let Some((takeover, _)) = self.takeovers.find(id) else { return false };
         takeover.sources.retain(|_, source| !matches!(source, Source::Asked { number, .. } if *number == id));
         takeover.ask_enough(now, chord);
-        self.finish_takeovers(now);
+        self.finish_takeovers(now, chord);
         true
     }
 
     /// Asks again where it is due, and ends what has waited too long.
     pub(super) fn retry_takeovers<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
         for takeover in &mut self.takeovers.running {
+            takeover.deadline.take_if(|deadline| *deadline <= now);
             let due = |source: &Source| matches!(source, Source::Refused { again } if *again <= now);
             if takeover.sources.values().any(due) {
                 takeover.sources.retain(|_, source| !due(source));
                 takeover.ask_enough(now, chord);
             }
         }
-        self.finish_takeovers(now);
+        self.finish_takeovers(now, chord);
+    }
+
+    /// This node has other successors: one that joins must be the predecessor of the first.
+    pub fn on_successors_changed<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        for takeover in &mut self.takeovers.running {
+            takeover.ask_enough(now, chord);
+        }
+        self.finish_takeovers(now, chord);
     }
 
     pub(super) fn takeovers_wakeup(&self) -> Option<Time> {
-        self.takeovers.running.iter().map(Takeover::next_wakeup).min()
+        self.takeovers.running.iter().filter_map(Takeover::next_wakeup).min()
     }
 
-    fn finish_takeovers(&mut self, now: Time) {
+    fn finish_takeovers<P: Clone>(&mut self, now: Time, chord: &Chord<P>) {
+        let successor = chord.successors().first();
         let (finished, running) = std::mem::take(&mut self.takeovers.running)
             .into_iter()
-            .partition::<Vec<_>, _>(|takeover| takeover.is_done() || takeover.deadline <= now);
+            .partition::<Vec<_>, _>(|takeover| takeover.is_finished(successor));
         self.takeovers.running = running;
         for takeover in finished {
             // The copies have been told of this range by another root, or not at all.
             self.restamp(takeover.range);
+            self.remind_members(now, takeover.range);
         }
+    }
+
+    /// The root so far may have gone before it told everyone what it had acknowledged.
+    fn remind_members(&mut self, now: Time, range: Range) {
+        let behind: Vec<_> = self
+            .channels()
+            .filter(|&(_, id, _)| range.contains(id))
+            .flat_map(|(name, _, channel)| {
+                channel.members(now).map(|member| (name.clone(), member.node))
+            })
+            .collect();
+        self.behind.extend(behind);
     }
 }
 
@@ -248,14 +285,22 @@ impl Takeovers {
 
 impl Takeover {
     /// Asks the next successors that have not been asked, until enough have been.
+    ///
+    /// A node that joins asks the first as its successor, whoever that is by now.
     fn ask_enough<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        let joins = self.why == Why::NewPredecessor;
         for (i, node) in chord.successors().to_vec().into_iter().enumerate() {
-            if ACKNOWLEDGED <= self.sources.len() {
-                return;
-            }
-            if !self.sources.contains_key(&node) {
-                let number = ask(now, chord, node, self.range, 0, i == 0);
-                self.sources.insert(node, Source::Asked { number, to_successor: i == 0 });
+            let to_successor = joins && i == 0;
+            let is_asked = match self.sources.get(&node) {
+                None => ACKNOWLEDGED <= self.sources.len() && !to_successor,
+                Some(Source::Refused { .. }) => true,
+                Some(Source::Asked { to_successor: before, .. } | Source::Done { to_successor: before }) => {
+                    *before || !to_successor
+                }
+            };
+            if !is_asked {
+                let number = ask(now, chord, node, self.range, 0, to_successor);
+                self.sources.insert(node, Source::Asked { number, to_successor });
             }
         }
     }
@@ -263,24 +308,31 @@ impl Takeover {
     /// The successor was not the root of what lies before `start`: another node has come there and will
     /// say so, or it is gone when the deadline is over.
     fn split_off(&mut self, start: Id, successor: NodeHandle) -> Option<Takeover> {
-        if !start.between(self.range.from, self.range.to) {
+        // Where the root so far is gone, only its copies are left to ask.
+        if self.why != Why::NewPredecessor || !start.between(self.range.from, self.range.to) {
             return None;
         }
         let range = Range { from: std::mem::replace(&mut self.range.from, start), to: start };
-        let sources = BTreeMap::from([(successor, Source::Refused { again: self.deadline })]);
-        Some(Takeover { range, sources, ..self.clone() })
+        let sources = self.deadline.map(|again| (successor, Source::Refused { again })).into_iter().collect();
+        Some(Takeover { range, why: Why::Crash, sources, ..self.clone() })
     }
 
-    fn is_done(&self) -> bool {
-        self.sources.values().all(|source| *source == Source::Done)
+    /// Whether all have answered, or have had the time to.
+    ///
+    /// A node that joins is the root only once its successor has stopped being it.
+    fn is_finished(&self, successor: Option<&NodeHandle>) -> bool {
+        let is_done = |source: &Source| matches!(source, Source::Done { .. });
+        let is_accepted = self.why != Why::NewPredecessor
+            || successor.is_none_or(|it| self.sources.get(it) == Some(&Source::Done { to_successor: true }));
+        is_accepted && (self.deadline.is_none() || self.sources.values().all(is_done))
     }
 
-    fn next_wakeup(&self) -> Time {
+    fn next_wakeup(&self) -> Option<Time> {
         let again = self.sources.values().filter_map(|source| match source {
             Source::Refused { again } => Some(*again),
             _ => None,
         });
-        again.chain([self.deadline]).min().unwrap_or(self.deadline)
+        again.chain(self.deadline).min()
     }
 }
 
