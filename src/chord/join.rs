@@ -17,6 +17,12 @@ const JOIN_RETRY: Duration = Duration::from_millis(500);
 /// How long a joiner tries.
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a node that leaves waits for a joiner to which it gave a place.
+const NEWCOMER_SETTLES: Duration = Duration::from_secs(2);
+
+/// For how many joiners it waits: the last ones.
+const NEWCOMERS_MAX: usize = 16;
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Joining {
     via: NodeHandle,
@@ -94,7 +100,23 @@ impl<P: Clone> Chord<P> {
             // Its former self: a node that joins has lost what it knew.
             self.lose(joiner);
         }
+        self.expect_newcomer(joiner);
         self.send(joiner, Message::Place { id: route.id, successors: self.own_list() });
+    }
+
+    fn expect_newcomer(&mut self, joiner: NodeHandle) {
+        self.newcomers.retain(|&(node, _)| node != joiner);
+        self.newcomers.truncate(NEWCOMERS_MAX - 1);
+        self.newcomers.insert(0, (joiner, self.now + NEWCOMER_SETTLES));
+    }
+
+    /// Whether a joiner may depend on this node alone: it has a place from here, and nobody else has
+    /// told of it yet.
+    pub(super) fn has_newcomers(&mut self) -> bool {
+        let (now, successors, predecessor) = (self.now, &self.successors, self.predecessor);
+        let has_come = |node| successors.contains(&node) || predecessor == Some(node);
+        self.newcomers.retain(|&(node, until)| now < until && !has_come(node));
+        !self.newcomers.is_empty()
     }
 
     pub(super) fn on_place(&mut self, from: NodeHandle, id: Number, successors: &[NodeHandle]) {

@@ -3,9 +3,11 @@
 //! n -> successor: Leaving { predecessor, successors }
 //! successor -> n: LeavingHeard { accepted }
 //! n -> predecessor: Gone { successors }
+//! predecessor -> n: GoneHeard
 //!
 //! The application has handed over its records before; from the first message on, what is
 //! routed to the leaver waits, and is passed on to the successor once that has accepted.
+//! The leaver stays in the ring until both have answered: so nobody's only successor goes.
 
 use super::message::{Message, Number};
 use super::stabilize::{RESEND, SILENCE};
@@ -15,15 +17,34 @@ use crate::time::Time;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Leaving {
-    to: NodeHandle,
+    step: Step,
     question: Number,
     since: Time,
     resend: Time,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    /// The successor is asked to take over.
+    TakeOver { successor: NodeHandle },
+    /// It has; the predecessor is told.
+    CloseGap { successor: NodeHandle, predecessor: NodeHandle },
+}
+
 impl Leaving {
-    pub(super) fn to(&self) -> NodeHandle {
-        self.to
+    pub(super) fn waits_for(&self) -> NodeHandle {
+        match self.step {
+            Step::TakeOver { successor } => successor,
+            Step::CloseGap { predecessor, .. } => predecessor,
+        }
+    }
+
+    /// Who is the root of what the leaver was, once it is.
+    pub(super) fn taken_over_by(&self) -> Option<NodeHandle> {
+        match self.step {
+            Step::TakeOver { .. } => None,
+            Step::CloseGap { successor, .. } => Some(successor),
+        }
     }
 
     pub(super) fn next_wakeup(&self) -> Time {
@@ -38,39 +59,43 @@ impl<P: Clone> Chord<P> {
         if !self.is_member() {
             return;
         }
-        let Some(&successor) = self.successors.first() else {
-            if self.predecessor.is_none() {
-                self.left(None);
-            } else {
-                // Someone has just come: it becomes the successor first.
+        let successor = self.successors.first().copied();
+        match successor {
+            Some(successor) if !self.has_newcomers() => self.say_leaving(Step::TakeOver { successor }),
+            None if self.predecessor.is_none() && !self.has_newcomers() => self.left(None),
+            // Someone has just come, and is to find its place in the ring first.
+            _ => {
                 self.stabilize();
                 self.upcall(Upcall::LeaveFailed);
             }
-            return;
-        };
-        let question = self.new_number();
-        self.membership = Membership::Leaving(Leaving {
-            to: successor,
-            question,
-            since: self.now,
-            resend: self.now + RESEND,
-        });
-        self.say_leaving(successor, question);
+        }
     }
 
-    fn say_leaving(&mut self, to: NodeHandle, question: Number) {
-        let (predecessor, successors) = (self.predecessor, self.own_list());
-        self.send(to, Message::Leaving { question, predecessor, successors });
+    fn say_leaving(&mut self, step: Step) {
+        let question = self.new_number();
+        let leaving = Leaving { step, question, since: self.now, resend: self.now + RESEND };
+        self.say_again(&leaving);
+        self.membership = Membership::Leaving(leaving);
+    }
+
+    fn say_again(&mut self, leaving: &Leaving) {
+        let (question, successors) = (leaving.question, self.own_list());
+        let message = match leaving.step {
+            Step::TakeOver { .. } => Message::Leaving { question, predecessor: self.predecessor, successors },
+            Step::CloseGap { .. } => Message::Gone { question, successors },
+        };
+        self.send(leaving.waits_for(), message);
     }
 
     pub(super) fn retry_leave(&mut self) {
         let Membership::Leaving(leaving) = &mut self.membership else { return };
-        let (to, question) = (leaving.to, leaving.question);
         if leaving.since + SILENCE <= self.now {
-            self.lose(to);
+            let silent = leaving.waits_for();
+            self.lose(silent);
         } else if leaving.resend <= self.now {
             leaving.resend = self.now + RESEND;
-            self.say_leaving(to, question);
+            let leaving = leaving.clone();
+            self.say_again(&leaving);
         }
     }
 
@@ -120,7 +145,9 @@ impl<P: Clone> Chord<P> {
             Membership::Member => true,
             // Two neighbours leave at once, each waiting for the other: in every circle of leavers one
             // has a smaller id than the one before it. That one stays until the other has gone.
-            Membership::Leaving(_) if self.me.id() < leaver.id() => {
+            Membership::Leaving(leaving)
+                if leaving.taken_over_by().is_none() && self.me.id() < leaver.id() =>
+            {
                 self.upcall(Upcall::LeaveFailed);
                 true
             }
@@ -132,14 +159,31 @@ impl<P: Clone> Chord<P> {
             })
     }
 
-    pub(super) fn on_gone(&mut self, from: NodeHandle, successors: &[NodeHandle]) {
+    pub(super) fn on_gone(&mut self, from: NodeHandle, question: Number, successors: &[NodeHandle]) {
         if self.successors.contains(&from) {
             self.upcall(Upcall::NeighbourLeft(from));
             self.drop_successor(from, successors);
         }
         // It has handed over to its own successor, which need not be this node.
         self.forget(from, Why::PredecessorLost);
+        self.leave_failed_to(from);
         self.stabilize();
+        self.send(from, Message::GoneHeard { question });
+    }
+
+    /// Whether this node leaves, and its successor has taken its place already.
+    pub(crate) fn is_closing_gap(&self) -> bool {
+        matches!(&self.membership, Membership::Leaving(leaving) if leaving.taken_over_by().is_some())
+    }
+
+    pub(super) fn on_gone_heard(&mut self, from: NodeHandle, question: Number) {
+        if let Membership::Leaving(leaving) = &self.membership
+            && leaving.question == question
+            && leaving.waits_for() == from
+            && let Some(successor) = leaving.taken_over_by()
+        {
+            self.left(Some(successor));
+        }
     }
 
     /// The only successor known leaves: its list is an answer to a question of this node, then it drops.
@@ -153,18 +197,19 @@ impl<P: Clone> Chord<P> {
 
     pub(super) fn on_leaving_heard(&mut self, from: NodeHandle, question: Number, accepted: bool) {
         match &self.membership {
-            Membership::Leaving(leaving) if leaving.question == question && leaving.to == from => {}
+            Membership::Leaving(leaving) if leaving.question == question && leaving.waits_for() == from => {}
             _ => return,
         }
         if !accepted {
-            self.stay();
-            return;
+            return self.stay();
         }
-        if let Some(predecessor) = self.predecessor.filter(|&predecessor| predecessor != from) {
-            let successors = self.own_list();
-            self.send(predecessor, Message::Gone { successors });
+        match self.predecessor {
+            Some(predecessor) if predecessor != from => {
+                self.say_leaving(Step::CloseGap { successor: from, predecessor });
+                self.release_held();
+            }
+            _ => self.left(Some(from)),
         }
-        self.left(Some(from));
     }
 
     fn left(&mut self, to: Option<NodeHandle>) {
@@ -180,9 +225,15 @@ impl<P: Clone> Chord<P> {
         self.upcall(Upcall::LeaveFailed);
     }
 
+    /// A neighbour that is gone itself need not hear of it.
     pub(super) fn leave_failed_to(&mut self, peer: NodeHandle) {
-        if matches!(&self.membership, Membership::Leaving(leaving) if leaving.to == peer) {
-            self.stay();
+        let Membership::Leaving(leaving) = &self.membership else { return };
+        if leaving.waits_for() != peer {
+            return;
+        }
+        match leaving.taken_over_by() {
+            Some(successor) => self.left(Some(successor)),
+            None => self.stay(),
         }
     }
 }

@@ -63,8 +63,11 @@ pub enum Message<P> {
         /// Whether the sender is now root of what the leaver was; otherwise the leaver tries again.
         accepted: bool,
     },
-    /// Leave: the sender has gone, its successor is now the root; its predecessor does not answer.
+    /// Leave: the sender's successor is the root now, and the sender goes; answered by its predecessor
+    /// with [`Message::GoneHeard`].
     Gone {
+        /// Given back in the answer.
+        question: Number,
         /// The successor list of the sender; in a small ring it ends with the sender.
         successors: Vec<NodeHandle>,
     },
@@ -111,6 +114,11 @@ pub enum Message<P> {
     /// Rectify: there is a node between the receiver and the sender, which was its successor; the
     /// receiver stabilizes, and does not answer.
     NewPredecessor,
+    /// Answers [`Message::Gone`]: the sender does without the receiver.
+    GoneHeard {
+        /// The question that this answers.
+        question: Number,
+    },
 }
 
 /// A message on its way to the root of a key, handed on from hop to hop.

@@ -65,6 +65,8 @@ pub struct Chord<P> {
     successors: Vec<NodeHandle>,
     /// Whether `successors` goes all the way round to this node: then it holds every other member.
     comes_round: bool,
+    /// Joiners that were given a place and do not show as neighbours yet: they may know nobody else.
+    newcomers: Vec<(NodeHandle, Time)>,
     /// Whom a neighbour has told of last, and who may know the ring when all neighbours have gone.
     acquaintances: Vec<NodeHandle>,
     /// Rises with each change of `successors`.
@@ -91,7 +93,7 @@ enum Membership {
     /// Looks for its place.
     Joining(join::Joining),
     Member,
-    /// Waits for the successor to take over.
+    /// Waits for the neighbours to close the gap.
     Leaving(leave::Leaving),
     /// Has left, and passes on what still comes.
     Left {
@@ -286,6 +288,7 @@ impl<P: Clone> Chord<P> {
             predecessor_before: None,
             successors: Vec::new(),
             comes_round: true,
+            newcomers: Vec::new(),
             acquaintances: Vec::new(),
             version: 0,
             question: None,
@@ -331,7 +334,8 @@ impl<P: Clone> Chord<P> {
                 self.on_leaving(from, question, predecessor, &successors);
             }
             Message::LeavingHeard { question, accepted } => self.on_leaving_heard(from, question, accepted),
-            Message::Gone { successors } => self.on_gone(from, &successors),
+            Message::Gone { question, successors } => self.on_gone(from, question, &successors),
+            Message::GoneHeard { question } => self.on_gone_heard(from, question),
             Message::Route(route) => self.on_route(route),
             Message::Reply { id, hops, answer } => self.on_reply(from, id, hops, answer),
             Message::Request { id, payload } => self.on_request(from, id, payload),
@@ -425,17 +429,9 @@ impl<P: Clone> Chord<P> {
         self.membership == Membership::Member
     }
 
-    /// Whether this node has begun to leave, and the successor has not taken over yet.
+    /// Whether this node has begun to leave, and a neighbour has not heard of it yet.
     pub fn is_leaving(&self) -> bool {
         matches!(self.membership, Membership::Leaving(_))
-    }
-
-    /// Who was asked to take over, while this node leaves.
-    pub fn leaves_to(&self) -> Option<NodeHandle> {
-        match &self.membership {
-            Membership::Leaving(leaving) => Some(leaving.to()),
-            _ => None,
-        }
     }
 
     /// Whether others may still count on this node: it is a member, or leaving.

@@ -38,7 +38,7 @@ impl<P: Clone> Chord<P> {
     /// "between(prdc, c, n) → prdc := c; else old prdc answers a ping → unchanged; else → prdc := c"
     /// (Zave 2017, rectify).
     pub(super) fn on_notify(&mut self, candidate: NodeHandle) {
-        if !self.is_in_ring() || candidate == self.me {
+        if !self.is_in_ring() || self.is_closing_gap() || candidate == self.me {
             return;
         }
         match self.predecessor {

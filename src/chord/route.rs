@@ -75,7 +75,13 @@ impl<P: Clone> Chord<P> {
         match self.membership {
             Membership::Member => {}
             Membership::Left { to: Some(to) } => return self.hand_on(route, to, true),
-            Membership::Leaving(_) | Membership::Joining(_) => return self.hold(route, deadline),
+            Membership::Leaving(ref leaving) => {
+                return match leaving.taken_over_by() {
+                    Some(root) => self.hand_on(route, root, true),
+                    None => self.hold(route, deadline),
+                };
+            }
+            Membership::Joining(_) => return self.hold(route, deadline),
             Membership::Outside | Membership::Left { to: None } => return,
         }
         if matches!(route.body, Body::FindPlace) {

@@ -476,15 +476,34 @@ fn a_leaver_goes_once_its_successor_has_taken_over() {
     );
 
     let got = feed(&mut leaver, c, Message::LeavingHeard { question, accepted: true });
+    let question = leaver.next_number;
+    let gone = Message::Gone { question, successors: vec![c, d, a] };
+    assert_eq!(got, [send(a, gone.clone()), send(c, Message::Route(route(2)))]);
+    assert!(leaver.is_in_ring(), "its predecessor still counts on it");
+
+    let mut predecessor = member(a, d, &[b, c, d]);
     assert_eq!(
-        got,
-        [
-            send(a, Message::Gone { successors: vec![c, d, a] }),
-            send(c, Message::Route(route(2))),
-            told(Upcall::Left { to: Some(c) }),
-        ]
+        feed(&mut predecessor, b, gone)[..2],
+        [told(Upcall::NeighbourLeft(b)), told(Upcall::SuccessorsChanged { before: Some(b) })]
     );
+    assert_eq!(predecessor.successors(), [c, d]);
+    let got = feed(&mut leaver, a, Message::GoneHeard { question });
+    assert_eq!(got, [told(Upcall::Left { to: Some(c) })]);
     assert_eq!(feed(&mut leaver, a, Message::Route(route(1))), [send(c, Message::Route(route(2)))]);
+}
+
+#[test]
+fn who_has_just_given_a_joiner_its_place_does_not_leave_it_alone() {
+    let [a, b] = nodes();
+    let mut node: Node = Chord::new(a, 3, START);
+    node.create(START);
+    let route = Route { key: b.id(), origin: b, id: 9, hops: 0, last: false, body: Body::FindPlace };
+    feed(&mut node, b, Message::Route(route));
+    node.leave(START);
+    assert_eq!(outputs(&mut node), [told(Upcall::LeaveFailed)]);
+    // The joiner never shows.
+    node.leave(START + Duration::from_secs(2));
+    assert_eq!(outputs(&mut node), [told(Upcall::Left { to: None })]);
 }
 
 #[test]

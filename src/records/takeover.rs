@@ -263,9 +263,7 @@ impl Records {
         let behind: Vec<_> = self
             .channels()
             .filter(|&(_, id, _)| range.contains(id))
-            .flat_map(|(name, _, channel)| {
-                channel.members(now).map(|member| (name.clone(), member.node))
-            })
+            .flat_map(|(name, _, channel)| channel.members(now).map(|member| (name.clone(), member.node)))
             .collect();
         self.behind.extend(behind);
     }

@@ -78,6 +78,9 @@ impl fmt::Display for Violation {
 /// This holds of a ring of any size.
 pub fn check(members: &[Member<'_>]) -> Result<(), Violation> {
     assert!(members.is_sorted_by_key(|member| member.node.id()), "members are given in order");
+    if members.is_empty() {
+        return Ok(());
+    }
     members.iter().try_for_each(check_list)?;
     let best = |i| best_successor(members, i).unwrap_or_else(|| last_resort(members, i));
     check_ring(&(0..members.len()).map(best).collect::<Vec<_>>())

@@ -40,10 +40,8 @@ enum Fault {
     None,
     /// Messages are lost and doubled, and overtake one another.
     Loss,
-    /// A node is stopped for so short that it is not taken for dead.
-    ShortFreeze,
-    /// A node is stopped for longer: there may be two roots, and two rings, afterwards.
-    LongFreeze,
+    /// A node is stopped for a while, and may be taken for dead.
+    Freeze,
     /// The network is cut for so short that nobody is taken for dead.
     ShortCut,
     /// The network is cut for long: there are two rings afterwards.
@@ -55,9 +53,8 @@ impl Fault {
         match seed % 16 {
             0..=10 => Fault::None,
             11 | 12 => Fault::Loss,
-            13 => Fault::ShortFreeze,
+            13 => Fault::Freeze,
             14 => Fault::ShortCut,
-            _ if seed % 32 == 15 => Fault::LongFreeze,
             _ => Fault::LongCut,
         }
     }
@@ -219,10 +216,9 @@ impl Town {
         let moment = Duration::from_millis(self.network.rng().random_range(100..1200));
         match self.fault {
             Fault::None | Fault::Loss => {}
-            Fault::ShortFreeze | Fault::LongFreeze => {
-                let times = if self.fault == Fault::LongFreeze { 5 } else { 1 };
+            Fault::Freeze => {
                 if let Some(node) = self.someone() {
-                    self.network.freeze(node, times * moment);
+                    self.network.freeze(node, 3 * moment);
                 }
             }
             Fault::ShortCut | Fault::LongCut => {
@@ -260,7 +256,7 @@ impl Town {
         self.network.links.loss = 0.0;
         self.network.links.duplicates = 0.0;
         let deadline = self.network.now() + self.fault.rest();
-        if matches!(self.fault, Fault::LongCut | Fault::LongFreeze) {
+        if self.fault == Fault::LongCut {
             return self.network.run_until(deadline);
         }
         // What was asked for last is under way.

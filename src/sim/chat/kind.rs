@@ -15,7 +15,10 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
         Message::Place { .. } => "join of the ring",
-        Message::Leaving { .. } | Message::LeavingHeard { .. } | Message::Gone { .. } => "leave of the ring",
+        Message::Leaving { .. }
+        | Message::LeavingHeard { .. }
+        | Message::Gone { .. }
+        | Message::GoneHeard { .. } => "leave of the ring",
         Message::GetNextHop { .. } | Message::NextHop { .. } => "trace",
         Message::Route(route) => match &route.body {
             Body::FindRoot => "find root",

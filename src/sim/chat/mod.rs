@@ -43,8 +43,6 @@ pub struct Oracle {
     sayings: BTreeMap<String, (NodeHandle, Recipient)>,
     messages: BTreeMap<MessageId, Message>,
     ring: BTreeMap<NodeHandle, Place>,
-    /// Someone left when too few members knew one another: the ring must mend, and need not be right before.
-    is_mending: bool,
     /// What was seen, so that a test can show that it looked at something.
     pub seen: Seen,
 }
@@ -98,6 +96,7 @@ struct Place {
     predecessor: Option<NodeHandle>,
     successors: Vec<NodeHandle>,
     comes_round: bool,
+    leaves: bool,
 }
 
 impl Oracle {
@@ -110,7 +109,6 @@ impl Oracle {
             sayings: BTreeMap::new(),
             messages: BTreeMap::new(),
             ring: BTreeMap::new(),
-            is_mending: false,
             seen: Seen::default(),
         }
     }
@@ -139,6 +137,9 @@ impl Oracle {
             Event::Sent { id, to, state } => self.on_sent(node, *id, to, state),
             Event::Migrated { .. } => self.seen.migrated += 1,
             Event::Bye { not_handed_over } => {
+                if self.weather == Weather::Fair {
+                    assert!(not_handed_over.is_empty(), "{node:?} leaves behind {not_handed_over:?}");
+                }
                 if let Some(person) = self.people.get_mut(&node) {
                     person.is_over = true;
                     person.in_good_order = not_handed_over.is_empty();
@@ -187,10 +188,10 @@ impl Oracle {
         assert!(person.shown.insert(id), "{node:?} is shown {id} twice");
         let last_of_author = person.last_of.insert((channel.clone(), id.author), id.counter);
         let last = person.last.insert(channel.clone(), place);
+        let is_later = last_of_author < Some(id.counter);
+        assert!(is_later, "{node:?} is shown {id} after a later one of its author");
         // Where two roots are, the order of the merged log is that of their places.
         if weather == Weather::Fair {
-            let is_later = last_of_author < Some(id.counter);
-            assert!(is_later, "{node:?} is shown {id} after a later one of its author");
             assert!(last < Some(place), "{node:?} is shown {id} at {place:?} after {last:?}");
         }
     }
@@ -249,31 +250,29 @@ impl Oracle {
             predecessor: chord.predecessor(),
             successors: chord.successors().to_vec(),
             comes_round: chord.comes_round(),
+            leaves: chord.is_leaving(),
         });
         if self.ring.get(&node) == place.as_ref() {
             return;
         }
         match place {
             Some(place) => self.ring.insert(node, place),
-            None => {
-                self.is_mending |= !ring::is_robust(&self.ring_members(&[node]));
-                self.ring.remove(&node)
-            }
+            None => self.ring.remove(&node),
         };
         self.seen.ring_changes += 1;
-        let members = self.ring_members(&[]);
-        let checked = if members.is_empty() { Ok(()) } else { ring::check(&members) };
-        match checked {
-            Ok(()) => self.is_mending = false,
-            Err(_) if self.is_mending => {}
-            Err(violation) => panic!("{violation}: {members:?}"),
+        // A leaver belongs to the ring as long as others count on it.
+        let with_leavers = ring::check(&self.ring_members(|_, _| true));
+        if let Err(violation) =
+            with_leavers.or_else(|_| ring::check(&self.ring_members(|_, place| !place.leaves)))
+        {
+            panic!("{violation}: {:?}", self.ring_members(|_, _| true));
         }
     }
 
-    fn ring_members(&self, without: &[NodeHandle]) -> Vec<ring::Member<'_>> {
+    fn ring_members(&self, counts: impl Fn(NodeHandle, &Place) -> bool) -> Vec<ring::Member<'_>> {
         self.ring
             .iter()
-            .filter(|(node, _)| !without.contains(node))
+            .filter(|&(&node, place)| counts(node, place))
             .map(|(&node, place)| ring::Member {
                 node,
                 predecessor: place.predecessor,

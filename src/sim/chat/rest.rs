@@ -116,7 +116,7 @@ impl Oracle {
     /// Whether the ring keeps what it needs without the nodes that are `gone`, also after each answer
     /// that is under way: then they may crash.
     pub fn may_crash(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
-        let members = self.ring_members(gone);
+        let members = self.ring_members(|node, _| !gone.contains(&node));
         if members.is_empty() || !ring::is_robust(&members) {
             return false;
         }

@@ -170,7 +170,7 @@ impl Walk {
             // Who leaves waits no longer.
             Input::Message { from, message: Message::Leaving { .. } } if best == Some(*from) => {}
             Input::Message { from, message: Message::Notify }
-                if after != Some(*from) && self.nodes[i].is_in_ring() =>
+                if after != Some(*from) && self.nodes[i].is_in_ring() && !self.nodes[i].is_closing_gap() =>
             {
                 let best = best.filter(|&best| nearer(best, *from)).unwrap_or(*from);
                 self.candidates.insert(node, best);
@@ -186,35 +186,37 @@ impl Walk {
         members
     }
 
-    /// Whether the ring would still be right without these nodes, also after each answer under way.
+    /// Whether the ring would still be right without these nodes, whether those that leave have gone yet
+    /// or not, and also after each answer under way.
     fn may_go(&self, gone: &[NodeHandle]) -> bool {
-        let stay = || self.nodes.iter().filter(|chord| !gone.contains(&chord.me()));
-        let members = Walk::members(stay());
-        let holds = |members: &[Member<'_>]| match self.rules.kind {
+        [false, true].into_iter().all(|leavers_stay| {
+            let stays = |chord: &Node| (leavers_stay || !chord.is_leaving()) && !gone.contains(&chord.me());
+            let holds_with = |changed: Option<&Node>| {
+                let is_changed = |chord: &Node| changed.is_some_and(|changed| changed.me() == chord.me());
+                let others = self.nodes.iter().filter(|chord| !is_changed(chord));
+                self.holds(&Walk::members(others.chain(changed).filter(|chord| stays(chord))))
+            };
+            holds_with(None) && self.answers_under_way().all(|changed| holds_with(Some(&changed)))
+        })
+    }
+
+    fn holds(&self, members: &[Member<'_>]) -> bool {
+        match self.rules.kind {
             Kind::Small => !members.is_empty() && is_robust(members),
             Kind::Large | Kind::Atomic => check_large(members, self.rules.successors).is_ok(),
             Kind::Unguarded => self.rules.successors < members.len(),
-        };
-        if !holds(&members) {
-            return false;
         }
-        self.in_flight.iter().all(|(to, input)| {
-            let changes_a_list = matches!(
-                input,
-                Input::Message {
-                    message: Message::Neighbors { .. } | Message::Place { .. } | Message::Gone { .. },
-                    ..
-                }
-            );
-            if !changes_a_list || gone.contains(to) {
-                return true;
-            }
-            let Some(i) = self.index(*to) else { return true };
-            let mut changed = self.nodes[i].clone();
+    }
+
+    /// What each answer that is under way makes of the node that it is for.
+    fn answers_under_way(&self) -> impl Iterator<Item = Node> {
+        self.in_flight.iter().filter_map(|(to, input)| {
+            let Input::Message { message, .. } = input else { return None };
+            let changes_a_list =
+                matches!(message, Message::Neighbors { .. } | Message::Place { .. } | Message::Gone { .. });
+            let mut changed = self.nodes[self.index(*to).filter(|_| changes_a_list)?].clone();
             changed.handle(Time::default(), input.clone());
-            let mut nodes: Vec<&Node> = stay().filter(|chord| chord.me() != *to).collect();
-            nodes.push(&changed);
-            holds(&Walk::members(nodes))
+            Some(changed)
         })
     }
 
@@ -225,7 +227,7 @@ impl Walk {
             0..70 if !self.in_flight.is_empty() => {
                 let i = self.pick(self.in_flight.len());
                 let (to, input) = self.in_flight.swap_remove(i);
-                if !self.may_be_delivered(to, &input) {
+                if !self.may_be_delivered(&input) {
                     self.in_flight.push((to, input));
                     return Ok(());
                 }
@@ -243,31 +245,33 @@ impl Walk {
             92..96 => self.someone_goes(false),
             _ => self.someone_goes(true),
         }
-        let members = Walk::members(&self.nodes);
+        let stay = self.nodes.iter().filter(|chord| !chord.is_leaving());
+        let (members, stay) = (Walk::members(&self.nodes), Walk::members(stay));
+        if stay.is_empty() {
+            return Ok(());
+        }
         match self.rules.kind {
-            Kind::Atomic => check_large(&members, self.rules.successors),
+            Kind::Atomic => {
+                // Whose place has been taken is known to its predecessor only.
+                let counted = self.nodes.iter().filter(|chord| !chord.is_closing_gap());
+                check_large(&Walk::members(counted), self.rules.successors)
+            }
             // An answer under way may be out of date when it arrives: then, for a while, a list skips a
             // member that it did not skip before. What the invariant implies holds all the same.
-            Kind::Small | Kind::Large | Kind::Unguarded => check(&members),
+            // A leaver belongs to the ring as long as others count on it.
+            Kind::Small | Kind::Large | Kind::Unguarded => check(&members).or_else(|_| check(&stay)),
         }
     }
 
-    /// Who leaves by this input: when the successor hears of it, and when the leaver hears that it did.
-    fn leaver(&self, to: NodeHandle, input: &NodeInput) -> Option<(NodeHandle, u64)> {
-        let Input::Message { from, message } = input else { return None };
-        match message {
-            Message::Leaving { question, .. } => Some((*from, *question)),
-            Message::LeavingHeard { question, accepted: true } => Some((to, *question)),
-            _ => None,
-        }
-    }
-
-    /// Like a crash, a leave must not come while too few members are known to all.
-    fn may_be_delivered(&self, to: NodeHandle, input: &NodeInput) -> bool {
-        match self.leaver(to, input) {
-            Some((leaver, _)) => self.index(leaver).is_none() || self.may_go(&[leaver]),
-            None => true,
-        }
+    /// Whether the ring can do without who leaves by this input, if it is one by which somebody does.
+    ///
+    /// Like a crash, a leave must not come while too few members are known to all; nor while the leaver
+    /// tells its predecessor of nodes that have crashed.
+    fn may_be_delivered(&self, input: &NodeInput) -> bool {
+        let Input::Message { from, message: Message::Leaving { .. } } = input else { return true };
+        let Some(leaver) = self.index(*from) else { return true };
+        let tells_of = self.nodes[leaver].successors();
+        self.may_go(&[*from]) && tells_of.iter().all(|&node| self.index(node).is_some())
     }
 
     fn someone_joins(&mut self) {
@@ -338,14 +342,16 @@ impl Walk {
                 if SETTLE_MESSAGES_MAX < delivered {
                     return false;
                 }
-                match self.leaver(to, &input) {
-                    Some((leaver, question)) if !self.may_be_delivered(to, &input) => {
-                        // It can never go from so small a ring: it stays.
-                        let from = self.index(leaver).and_then(|i| self.nodes[i].leaves_to()).unwrap_or(to);
+                let may_be_delivered = self.may_be_delivered(&input);
+                match input {
+                    // It can never go from so small a ring: it stays.
+                    Input::Message { from, message: Message::Leaving { question, .. } }
+                        if !may_be_delivered =>
+                    {
                         let message = Message::LeavingHeard { question, accepted: false };
-                        self.deliver(leaver, Input::Message { from, message });
+                        self.deliver(from, Input::Message { from: to, message });
                     }
-                    _ => self.deliver(to, input),
+                    input => self.deliver(to, input),
                 }
             }
             if is_ideal(&Walk::members(&self.nodes), self.rules.successors) {
@@ -379,6 +385,9 @@ fn walk(rules: Rules, seed: u64, steps: u64) -> Result<(), Found> {
         let mut walk = Walk::new(rules, number)?;
         let length = 50 + walk.random.next_u64() % 450;
         for _ in 0..length {
+            if walk.nodes.is_empty() {
+                break;
+            }
             if let Err(violation) = walk.step() {
                 return Err(walk.found(violation.to_string()));
             }
