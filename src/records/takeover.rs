@@ -53,6 +53,8 @@ struct Takeover {
     range: Range,
     why: Why,
     peer: Option<NodeHandle>,
+    /// Whether another node is the root, unless it is gone.
+    is_anothers: bool,
     /// Until when the others are waited for.
     deadline: Option<Time>,
     sources: BTreeMap<NodeHandle, Source>,
@@ -78,8 +80,8 @@ impl Records {
     /// This node's range of keys has changed.
     pub fn on_update<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>, update: Update) {
         if !update.gained {
-            self.takeovers.running.retain(|takeover| !update.range.contains(takeover.range.to));
-            self.takeovers.given = update.peer.map(|peer| (peer, update.range.from));
+            let start = self.takeovers.lose(update.range);
+            self.takeovers.given = update.peer.map(|peer| (peer, start));
             self.repair_soon(now);
             let Some(peer) = update.peer else { return };
             match self.takeovers.fetching.remove(&peer) {
@@ -103,6 +105,7 @@ impl Records {
             range: update.range,
             why,
             peer: update.peer,
+            is_anothers: false,
             deadline: Some(now + TAKEOVER_DEADLINE),
             sources: BTreeMap::new(),
         };
@@ -189,6 +192,8 @@ impl Records {
         };
         takeover.sources.insert(from, source);
         let others = start.and_then(|start| takeover.split_off(start, from));
+        // Who has come there may have said so already.
+        let others = others.filter(|others| chord.is_root(others.range.to) != Some(false));
         self.takeovers.running.extend(others);
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
@@ -270,6 +275,20 @@ impl Records {
 }
 
 impl Takeovers {
+    /// Ends what was under way in a range that has another root now, and returns where the part of it
+    /// begins that is this node's to give.
+    fn lose(&mut self, range: Range) -> Id {
+        let (lost, running) = std::mem::take(&mut self.running)
+            .into_iter()
+            .partition::<Vec<_>, _>(|takeover| range.contains(takeover.range.to));
+        self.running = running;
+        lost.iter()
+            .filter(|takeover| takeover.is_anothers)
+            .map(|takeover| takeover.range.to)
+            .max_by_key(|to| range.from.distance_to(*to))
+            .unwrap_or(range.from)
+    }
+
     fn find(&mut self, id: u64) -> Option<(&mut Takeover, bool)> {
         self.running.iter_mut().find_map(|takeover| {
             let asked = takeover.sources.values().find_map(|source| match source {
@@ -312,7 +331,7 @@ impl Takeover {
         }
         let range = Range { from: std::mem::replace(&mut self.range.from, start), to: start };
         let sources = self.deadline.map(|again| (successor, Source::Refused { again })).into_iter().collect();
-        Some(Takeover { range, why: Why::Crash, sources, ..self.clone() })
+        Some(Takeover { range, why: Why::Crash, is_anothers: true, sources, ..self.clone() })
     }
 
     /// Whether all have answered, or have had the time to.
