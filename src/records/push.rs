@@ -47,7 +47,7 @@ impl Records {
         self.written = self.written.split_off(&everywhere.map_or(u64::MAX, |revision| revision + 1));
         for (node, push) in self.idle_copies() {
             let mine = |revision, _: &RecordKey, id| {
-                chord.is_root(id) != Some(false) || self.written.contains(&revision)
+                (chord.is_root(id) != Some(false) && self.is_ready(id)) || self.written.contains(&revision)
             };
             let (statements, reached) = self.statements_after(now, push.acknowledged, mine);
             let under_way = tell(now, chord, node, None, statements);

@@ -134,7 +134,9 @@ impl Records {
         key: &RecordKey,
         digest: u64,
     ) -> Message {
-        let keep = self.is_copy(from) && chord.is_root(key.id()) != Some(false);
+        // Who is taking over has yet to learn who its copies are.
+        let keeps = self.is_copy(from) && chord.is_root(key.id()) != Some(false);
+        let keep = keeps || !self.is_ready(key.id());
         Message::Offered { wanted: self.digest(key) != digest, keep }
     }
 

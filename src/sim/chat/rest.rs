@@ -9,7 +9,7 @@ use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine};
 use crate::node::Node;
 use crate::records::name::ChannelName;
-use crate::records::{COPIES, RecordKey};
+use crate::records::{ACKNOWLEDGED, COPIES, RecordKey};
 use crate::sim::{Network, ring};
 
 impl Oracle {
@@ -113,11 +113,54 @@ impl Oracle {
         network.get(node).is_none() && !in_good_order
     }
 
+    /// Whether everything that was acknowledged is on enough nodes, and not only on those that are `gone`.
+    fn is_kept_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
+        let needed = ACKNOWLEDGED.min(network.machines().count());
+        self.acknowledged(network).all(|is_known| {
+            let holders: Vec<NodeHandle> =
+                network.machines().filter(|node| is_known(node)).map(Machine::me).collect();
+            needed <= holders.len() && holders.iter().any(|holder| !gone.contains(holder))
+        })
+    }
+
+    fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = Known<'a>> {
+        let now = network.now();
+        let messages = self.messages.iter().filter_map(|(id, message)| match &message.to {
+            Recipient::Channel(channel) if message.state == SentState::Stored => {
+                let is_known = move |node: &Node| {
+                    node.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some())
+                };
+                Some(Box::new(is_known) as Known<'a>)
+            }
+            _ => None,
+        });
+        let people = self.people.iter().filter(|(node, _)| network.get(**node).is_some());
+        let names = people.clone().map(move |(&node, person)| {
+            let is_known = move |other: &Node| {
+                let claims = other.records().claims(&person.nick);
+                claims.and_then(|claims| claims.holder(now)).is_some_and(|claim| claim.holder == node)
+            };
+            Box::new(is_known) as Known<'a>
+        });
+        let members = people.flat_map(move |(&node, person)| {
+            person.joined.keys().map(move |channel| {
+                let is_known = move |other: &Node| {
+                    other.records().channel(channel).is_some_and(|channel| channel.is_member(now, node))
+                };
+                Box::new(is_known) as Known<'a>
+            })
+        });
+        messages.chain(names).chain(members)
+    }
+
     /// Whether the ring keeps what it needs without the nodes that are `gone`, also after each answer
     /// that is under way: then they may crash.
+    ///
+    /// What has been acknowledged must be on as many nodes as it was when it was: "no crash of fewer nodes
+    /// than that loses it". Who comes and goes lowers the number for a round trip or two.
     pub fn may_crash(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
         let members = self.ring_members(|node, _| !gone.contains(&node));
-        if members.is_empty() || !ring::is_robust(&members) {
+        if members.is_empty() || !ring::is_robust(&members) || !self.is_kept_without(network, gone) {
             return false;
         }
         network.in_flight().all(|flight| {
@@ -140,6 +183,9 @@ impl Oracle {
         })
     }
 }
+
+/// Something that was acknowledged, as a test whether a node knows it.
+type Known<'a> = Box<dyn Fn(&Node) -> bool + 'a>;
 
 /// The nodes that run, in the order of the ring.
 struct Ring<'a> {
