@@ -40,8 +40,10 @@ enum Fault {
     None,
     /// Messages are lost and doubled, and overtake one another.
     Loss,
-    /// A node is stopped for a while, and may be taken for dead.
-    Freeze,
+    /// A node is stopped for so short that it is not taken for dead.
+    ShortFreeze,
+    /// A node is stopped for longer: there may be two roots, and two rings, afterwards.
+    LongFreeze,
     /// The network is cut for so short that nobody is taken for dead.
     ShortCut,
     /// The network is cut for long: there are two rings afterwards.
@@ -53,14 +55,19 @@ impl Fault {
         match seed % 16 {
             0..=10 => Fault::None,
             11 | 12 => Fault::Loss,
-            13 => Fault::Freeze,
+            13 => Fault::ShortFreeze,
             14 => Fault::ShortCut,
+            _ if seed % 32 == 15 => Fault::LongFreeze,
             _ => Fault::LongCut,
         }
     }
 
     fn weather(self) -> Weather {
-        if self == Fault::None { Weather::Fair } else { Weather::Rough }
+        match self {
+            Fault::None => Weather::Fair,
+            Fault::Loss | Fault::ShortFreeze | Fault::ShortCut => Weather::Rough,
+            Fault::LongFreeze | Fault::LongCut => Weather::Split,
+        }
     }
 
     fn rest(self) -> Duration {
@@ -151,9 +158,9 @@ impl Town {
             0..45 => self.line(someone, format!("join {channel}")),
             45..52 => self.line(someone, format!("leave {channel}")),
             52..80 => self.send(someone, channel),
-            80..90 => self.private(someone),
-            90..95 => self.exit(someone),
-            _ => self.crash(someone),
+            80..88 => self.private(someone),
+            88..93 => self.exit(someone),
+            _ => self.crash(),
         }
     }
 
@@ -192,23 +199,25 @@ impl Town {
         }
     }
 
-    /// One node crashes, or two neighbours at once: of three nodes that keep a message, one stays.
-    fn crash(&mut self, node: NodeHandle) {
+    /// One node crashes, or two neighbours at once: whoever may, if anyone may.
+    fn crash(&mut self) {
         if self.network.now() < self.last_crash + RECOVERY {
             return;
         }
-        let mut gone = vec![node];
-        let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
-        if self.pick(3) == 0 {
-            gone.extend(next.filter(|&next| self.network.get(next).is_some()));
-        }
-        if !self.oracle.borrow().may_crash(&self.network, &gone) {
-            return;
-        }
-        self.last_crash = self.network.now();
-        for node in gone {
-            self.crashes += 1;
-            self.network.crash(node);
+        let both = self.pick(2) == 0;
+        let mut ready = self.ready();
+        while !ready.is_empty() {
+            let index = self.pick(ready.len());
+            let node = ready.swap_remove(index);
+            let mut gone = vec![node];
+            let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
+            gone.extend(next.filter(|&next| both && self.network.get(next).is_some()));
+            if self.oracle.borrow().may_crash(&self.network, &gone) {
+                self.last_crash = self.network.now();
+                self.crashes += gone.len() as u64;
+                gone.into_iter().for_each(|node| self.network.crash(node));
+                return;
+            }
         }
     }
 
@@ -216,9 +225,10 @@ impl Town {
         let moment = Duration::from_millis(self.network.rng().random_range(100..1200));
         match self.fault {
             Fault::None | Fault::Loss => {}
-            Fault::Freeze => {
+            Fault::ShortFreeze | Fault::LongFreeze => {
+                let times = if self.fault == Fault::LongFreeze { 5 } else { 1 };
                 if let Some(node) = self.someone() {
-                    self.network.freeze(node, 3 * moment);
+                    self.network.freeze(node, times * moment);
                 }
             }
             Fault::ShortCut | Fault::LongCut => {
@@ -256,7 +266,7 @@ impl Town {
         self.network.links.loss = 0.0;
         self.network.links.duplicates = 0.0;
         let deadline = self.network.now() + self.fault.rest();
-        if self.fault == Fault::LongCut {
+        if self.fault.weather() == Weather::Split {
             return self.network.run_until(deadline);
         }
         // What was asked for last is under way.
