@@ -177,18 +177,23 @@ impl Chat {
         self.after_write(cx, Then::Send(acknowledged));
     }
 
-    /// The next place that this root gives out.
+    /// The next place that this root gives out: after every message that it knows.
     ///
     /// A term begins with a higher epoch than any message has, and than the terms of a root whose log
     /// was lost with all copies: it is at least the clock, in milliseconds.
+    /// It ends when the root learns of a message that another has placed meanwhile.
     fn next_place(&mut self, cx: &Context<'_>, channel: &ChannelName) -> Place {
         let last = cx.records.channel(channel).and_then(|known| known.log.last());
-        let term = self.terms.entry(channel.clone()).or_insert_with(|| Term {
-            epoch: last.map_or(1, |last| last.epoch.saturating_add(1)).max(cx.now.as_micros() / 1_000),
-            next_seq: 1,
-        });
-        let place = Place { epoch: term.epoch, root: self.me, seq: term.next_seq };
-        term.next_seq += 1;
+        let place = |term: &Term| Place { epoch: term.epoch, root: self.me, seq: term.next_seq };
+        let term = match self.terms.get(channel) {
+            Some(term) if last < Some(place(term)) => *term,
+            _ => {
+                let epoch = last.map_or(1, |last| last.epoch.saturating_add(1));
+                Term { epoch: epoch.max(cx.now.as_micros() / 1_000), next_seq: 1 }
+            }
+        };
+        let place = place(&term);
+        self.terms.insert(channel.clone(), Term { next_seq: term.next_seq + 1, ..term });
         place
     }
 

@@ -11,7 +11,6 @@ use chord_chat::records::lease::RENEW_EVERY;
 use chord_chat::records::name::ChannelName;
 use chord_chat::sim::chat::{Oracle, Seen, Weather, is_heartbeat, kind};
 use chord_chat::sim::{Cut, Latency, Links, Network, Order, START};
-use chord_chat::time::Time;
 use rand::RngExt;
 
 use crate::seeds::{Story, for_each_seed};
@@ -20,9 +19,6 @@ use crate::{address, nick, setting};
 const SEEDS: u64 = 2_500;
 const NODES_MAX: u32 = 24;
 const CHANNELS: [&str; 3] = ["rust", "chord", "tea"];
-
-/// How long nobody crashes after someone has: what was lost is copied again by then.
-const RECOVERY: Duration = Duration::from_secs(3);
 
 /// How long it may take until nothing happens any more, after the last thing that somebody did:
 /// a successor list of 16 is exact after 16 rounds.
@@ -82,7 +78,6 @@ struct Town {
     nodes_max: u32,
     nodes: u32,
     texts: u64,
-    last_crash: Time,
     crashes: u64,
     exits: u64,
 }
@@ -107,9 +102,7 @@ impl Town {
         let oracle = Rc::new(RefCell::new(Oracle::new(fault.weather())));
         network.observe(Rc::clone(&oracle));
         let nodes_max = network.rng().random_range(1..=NODES_MAX);
-        let last_crash = network.now();
-        let mut town =
-            Town { network, oracle, fault, nodes_max, nodes: 0, texts: 0, last_crash, crashes: 0, exits: 0 };
+        let mut town = Town { network, oracle, fault, nodes_max, nodes: 0, texts: 0, crashes: 0, exits: 0 };
         town.start_node(None);
         town
     }
@@ -201,9 +194,6 @@ impl Town {
 
     /// One node crashes, or two neighbours at once: whoever may, if anyone may.
     fn crash(&mut self) {
-        if self.network.now() < self.last_crash + RECOVERY {
-            return;
-        }
         let both = self.pick(2) == 0;
         let mut ready = self.ready();
         while !ready.is_empty() {
@@ -213,7 +203,6 @@ impl Town {
             let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
             gone.extend(next.filter(|&next| both && self.network.get(next).is_some()));
             if self.oracle.borrow().may_crash(&self.network, &gone) {
-                self.last_crash = self.network.now();
                 self.crashes += gone.len() as u64;
                 gone.into_iter().for_each(|node| self.network.crash(node));
                 return;
