@@ -419,7 +419,7 @@ impl<A: Application> Host<A> {
     }
 
     fn on_update(&mut self, update: chord::Update) {
-        let chord::Update { gained, range, peer, why } = update;
+        let chord::Update { gained, range, peer, why, .. } = update;
         let predecessor = if gained { self.known_node(range.from) } else { peer };
         let before = std::mem::replace(&mut self.predecessor, predecessor);
         // Who joins gets a part of what the successor had.

@@ -163,7 +163,7 @@ impl Chat {
     fn has_handed_over(&self, cx: &Context<'_>) -> bool {
         match cx.chord.successors().first() {
             Some(&successor) => {
-                let is_settled = cx.records.is_settled() && cx.records.has_migrated();
+                let is_settled = cx.records.is_settled(cx.chord) && cx.records.has_migrated();
                 self.writes.is_empty() && is_settled && cx.records.is_handed_over_to(successor)
             }
             None => cx.chord.is_alone(),

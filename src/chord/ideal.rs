@@ -18,7 +18,7 @@ impl<P: Clone> Chord<P> {
             (1..=others.min(successors_max)).map(|i| nodes[(place + i) % nodes.len()]).collect();
         chord.comes_round = others < successors_max;
         chord.predecessor = (0 < others).then(|| nodes[(place + others) % nodes.len()]);
-        chord.range_start = Some(chord.predecessor.unwrap_or(me).id());
+        chord.range_start = Some(chord.predecessor.unwrap_or(me));
         let root = |key: Id| nodes[nodes.partition_point(|node| node.id() < key) % nodes.len()];
         let mut exponent = 0;
         let mut reached = chord.successors.first().copied().unwrap_or(me);

@@ -57,8 +57,8 @@ pub struct Chord<P> {
     membership: Membership,
     predecessor: Option<NodeHandle>,
     predecessor_heard: Time,
-    /// Where the range of keys began that [`Upcall::Update`] last told of.
-    range_start: Option<Id>,
+    /// After which node the range of keys began that [`Upcall::Update`] last told of.
+    range_start: Option<NodeHandle>,
     /// The predecessor that was lost or has left last.
     predecessor_before: Option<NodeHandle>,
     /// Nearest first, without this node: an empty list means that this node is its own successor.
@@ -232,6 +232,8 @@ pub struct Update {
     pub gained: bool,
     /// The range.
     pub range: Range,
+    /// The node after which the range begins.
+    pub after: NodeHandle,
     /// Who is the root of the range if it was lost, and who was it if it was gained, as far as is known.
     pub peer: Option<NodeHandle>,
     /// Why.
@@ -458,13 +460,13 @@ impl<P: Clone> Chord<P> {
             (Some(predecessor), _) => Some(key.in_arc(predecessor.id(), self.me.id())),
             (None, _) if self.has_nobody() => Some(true),
             // The range only grows by the loss of a predecessor: what was here still is.
-            (None, Some(start)) if key.in_arc(start, self.me.id()) => Some(true),
+            (None, Some(start)) if key.in_arc(start.id(), self.me.id()) => Some(true),
             (None, _) => None,
         }
     }
 
-    /// Where the range of keys begins that the application was last told of.
-    pub fn range_start(&self) -> Option<Id> {
+    /// The node after which the range of keys begins that the application was last told of.
+    pub fn range_start(&self) -> Option<NodeHandle> {
         self.range_start
     }
 

@@ -146,24 +146,26 @@ impl<P: Clone> Chord<P> {
 
     /// Tells the application which keys this node is now the root of, and no longer.
     pub(super) fn tell_update(&mut self, why: Why) {
-        let me = self.me.id();
+        let me = self.me;
         let start = match self.predecessor {
-            Some(predecessor) => predecessor.id(),
+            Some(predecessor) => predecessor,
             None if self.has_nobody() => me,
             // Who is before the lost predecessor will say so.
             None => return,
         };
         let before = self.range_start.replace(start);
         let (lost_to, gained_from) = (self.predecessor, self.predecessor_before);
-        let mut tell = |gained, from, to, why| {
+        let mut tell = |gained, after: NodeHandle, to: NodeHandle, why| {
             let peer = if gained { gained_from } else { lost_to };
-            let range = Range { from, to };
-            self.upcall(Upcall::Update(Update { gained, range, peer, why }));
+            let range = Range { from: after.id(), to: to.id() };
+            self.upcall(Upcall::Update(Update { gained, range, after, peer, why }));
         };
         match before {
             None => tell(true, start, me, why),
             Some(before) if before == start => {}
-            Some(before) if start.between(before, me) => tell(false, before, start, Why::NewPredecessor),
+            Some(before) if start.id().between(before.id(), me.id()) => {
+                tell(false, before, start, Why::NewPredecessor);
+            }
             // A notify made the range larger: the one before it has gone.
             Some(before) if why == Why::NewPredecessor => tell(true, start, before, Why::PredecessorLost),
             Some(before) => tell(true, start, before, why),

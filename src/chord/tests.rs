@@ -49,7 +49,13 @@ fn update(
     peer: Option<NodeHandle>,
     why: Why,
 ) -> Output<&'static str> {
-    told(Upcall::Update(Update { gained, range: Range { from: from.id(), to: to.id() }, peer, why }))
+    told(Upcall::Update(Update {
+        gained,
+        range: Range { from: from.id(), to: to.id() },
+        after: from,
+        peer,
+        why,
+    }))
 }
 
 /// `me` as a member that knows `predecessor` and `successors`, and asks nobody anything.

@@ -22,17 +22,21 @@ use crate::time::Time;
 /// How long the others are waited for; then the range is served with what is known.
 const TAKEOVER_DEADLINE: Duration = Duration::from_secs(3);
 
-/// How long until a successor is asked again that had another predecessor.
+/// How many former roots of a range are asked.
+const ROOTS_MAX: usize = 8;
+
+/// How long until a node is asked again that did not agree.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a node has of a range.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fetched {
-    /// Whether it agrees that the asker is its predecessor, if it was asked as the successor.
+    /// Whether it agrees: that the asker is its predecessor, if it was asked as the successor, otherwise
+    /// that it is not the root of the range or some of it.
     pub accepted: bool,
-    /// Where the range began that it was the root of until it heard of the asker: what comes before is
-    /// not its to give.
-    pub start: Option<Id>,
+    /// After which node the range began that it was the root of until it heard of the asker: what comes
+    /// before is that node's to give.
+    pub start: Option<NodeHandle>,
     /// Its statements.
     pub statements: Vec<(RecordKey, Statement)>,
     /// Where to go on, if that is not all.
@@ -42,8 +46,8 @@ pub struct Fetched {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Takeovers {
     running: Vec<Takeover>,
-    /// Who took the last range that this node lost, and where it began.
-    given: Option<(NodeHandle, Id)>,
+    /// Who took the last range that this node lost, and after which node that began.
+    given: Option<(NodeHandle, NodeHandle)>,
     /// New predecessors that fetch their range themselves.
     fetching: BTreeMap<NodeHandle, Range>,
 }
@@ -53,8 +57,8 @@ struct Takeover {
     range: Range,
     why: Why,
     peer: Option<NodeHandle>,
-    /// Whether another node is the root, unless it is gone.
-    is_anothers: bool,
+    /// Who is the root, unless it is gone.
+    root: Option<NodeHandle>,
     /// Until when the others are waited for.
     deadline: Option<Time>,
     sources: BTreeMap<NodeHandle, Source>,
@@ -66,9 +70,11 @@ enum Source {
         number: u64,
         to_successor: bool,
     },
-    /// It had another predecessor, or does not know everything itself yet: it is asked again then.
+    /// It had another predecessor, does not know everything itself yet, or is in the range: it is asked
+    /// again then.
     Refused {
         again: Time,
+        to_successor: bool,
     },
     Done {
         /// Whether it was asked as the successor, and has stopped being the root.
@@ -80,7 +86,7 @@ impl Records {
     /// This node's range of keys has changed.
     pub fn on_update<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>, update: Update) {
         if !update.gained {
-            let start = self.takeovers.lose(update.range);
+            let start = self.takeovers.lose(update.range, update.after);
             self.takeovers.given = update.peer.map(|peer| (peer, start));
             self.repair_soon(now);
             let Some(peer) = update.peer else { return };
@@ -105,13 +111,17 @@ impl Records {
             range: update.range,
             why,
             peer: update.peer,
-            is_anothers: false,
+            root: None,
             deadline: Some(now + TAKEOVER_DEADLINE),
             sources: BTreeMap::new(),
         };
         // Who left in good order had told this node everything.
         if why != Why::Leave {
             takeover.ask_enough(now, chord);
+        }
+        if why == Why::Crash {
+            // Between the lost predecessor and the one before, others may live that have not notified yet.
+            takeover.ask_roots(now, chord, self.keepers(update.range, update.peer));
         }
         if why != Why::NewPredecessor
             && let Some(peer) = takeover.peer
@@ -127,6 +137,12 @@ impl Records {
         self.keys().filter(|&(_, id)| range.contains(id)).map(|(key, _)| key.clone()).collect()
     }
 
+    /// Who counts on this node to keep records of `range`, besides `lost`.
+    fn keepers(&self, range: Range, lost: Option<NodeHandle>) -> BTreeSet<NodeHandle> {
+        let held = self.held.values().filter(|held| range.contains(held.id));
+        held.filter_map(|held| held.keeper).filter(|&keeper| Some(keeper) != lost).collect()
+    }
+
     /// Whether this node, as the root of `key`, knows all that it must to answer.
     pub fn is_ready(&self, key: Id) -> bool {
         !self.takeovers.running.iter().any(|takeover| takeover.range.contains(key))
@@ -137,9 +153,10 @@ impl Records {
         self.takeovers.running.iter().any(|takeover| overlaps(takeover.range))
     }
 
-    /// Whether no takeover is under way.
-    pub fn is_settled(&self) -> bool {
-        self.takeovers.running.is_empty()
+    /// Whether no takeover is under way of a range whose root this node is.
+    pub fn is_settled<P: Clone>(&self, chord: &Chord<P>) -> bool {
+        let is_own = |takeover: &Takeover| chord.is_root(takeover.range.to) != Some(false);
+        !self.takeovers.running.iter().any(is_own)
     }
 
     pub(super) fn on_fetch<P: Clone + From<Message>>(
@@ -154,8 +171,12 @@ impl Records {
         let (before, own_start) = (chord.predecessor(), chord.range_start());
         // A leaver has told its successor what that takes over: it gives away no part of it any more.
         // A node that is taking over the range itself has yet to learn what it would give.
-        let accepted =
-            !to_successor || (chord.is_member() && !self.is_taking_over(range) && chord.notified(now, from));
+        let accepted = if to_successor {
+            chord.is_member() && !self.is_taking_over(range) && chord.notified(now, from)
+        } else {
+            let is_its_own = range.contains(chord.me().id()) || chord.is_root(range.to) == Some(true);
+            !(chord.is_in_ring() && is_its_own)
+        };
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
             self.takeovers.fetching.insert(from, range);
@@ -183,18 +204,29 @@ impl Records {
         let why = takeover.why;
         let range = takeover.range;
         let source = match next {
-            _ if !accepted => Source::Refused { again: now + ASK_AGAIN },
+            _ if !accepted => Source::Refused { again: now + ASK_AGAIN, to_successor },
             Some(after) => {
                 let number = ask(now, chord, from, range, after, to_successor);
                 Source::Asked { number, to_successor }
             }
             None => Source::Done { to_successor },
         };
-        takeover.sources.insert(from, source);
-        let others = start.and_then(|start| takeover.split_off(start, from));
+        takeover.sources.insert(from, source.clone());
+        let is_in_range = !accepted && !to_successor && range.contains(from.id());
+        let others = match start {
+            _ if is_in_range => takeover.split_off(from),
+            Some(start) if why == Why::NewPredecessor => takeover.split_off(start),
+            // Where the root so far is gone, only its copies are left to ask.
+            _ => None,
+        };
         // Who has come there may have said so already.
-        let others = others.filter(|others| chord.is_root(others.range.to) != Some(false));
-        self.takeovers.running.extend(others);
+        if let Some(mut others) = others.filter(|others| chord.is_root(others.range.to) != Some(false)) {
+            if is_in_range {
+                others.sources.insert(from, source);
+            }
+            others.ask_roots(now, chord, others.root);
+            self.takeovers.running.push(others);
+        }
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
             if range.contains(key.id()) {
@@ -229,11 +261,7 @@ impl Records {
     pub(super) fn retry_takeovers<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
         for takeover in &mut self.takeovers.running {
             takeover.deadline.take_if(|deadline| *deadline <= now);
-            let due = |source: &Source| matches!(source, Source::Refused { again } if *again <= now);
-            if takeover.sources.values().any(due) {
-                takeover.sources.retain(|_, source| !due(source));
-                takeover.ask_enough(now, chord);
-            }
+            takeover.ask_again(now, chord);
         }
         self.finish_takeovers(now, chord);
     }
@@ -275,18 +303,22 @@ impl Records {
 }
 
 impl Takeovers {
-    /// Ends what was under way in a range that has another root now, and returns where the part of it
-    /// begins that is this node's to give.
-    fn lose(&mut self, range: Range) -> Id {
-        let (lost, running) = std::mem::take(&mut self.running)
-            .into_iter()
-            .partition::<Vec<_>, _>(|takeover| range.contains(takeover.range.to));
-        self.running = running;
-        lost.iter()
-            .filter(|takeover| takeover.is_anothers)
-            .map(|takeover| takeover.range.to)
-            .max_by_key(|to| range.from.distance_to(*to))
-            .unwrap_or(range.from)
+    /// A range that begins after `after` has another root now; returns after which node the part begins
+    /// that is this node's to give.
+    ///
+    /// What is still being found out of the range goes on: until then nothing of it is given.
+    fn lose(&mut self, range: Range, after: NodeHandle) -> NodeHandle {
+        let mut start = after;
+        self.running.retain(|takeover| match takeover.root {
+            Some(root) if range.contains(takeover.range.to) => {
+                if range.from.distance_to(start.id()) < range.from.distance_to(root.id()) {
+                    start = root;
+                }
+                false
+            }
+            _ => true,
+        });
+        start
     }
 
     fn find(&mut self, id: u64) -> Option<(&mut Takeover, bool)> {
@@ -310,10 +342,11 @@ impl Takeover {
             let to_successor = joins && i == 0;
             let is_asked = match self.sources.get(&node) {
                 None => ACKNOWLEDGED <= self.sources.len() && !to_successor,
-                Some(Source::Refused { .. }) => true,
-                Some(Source::Asked { to_successor: before, .. } | Source::Done { to_successor: before }) => {
-                    *before || !to_successor
-                }
+                Some(
+                    Source::Asked { to_successor: before, .. }
+                    | Source::Refused { to_successor: before, .. }
+                    | Source::Done { to_successor: before },
+                ) => *before || !to_successor,
             };
             if !is_asked {
                 let number = ask(now, chord, node, self.range, 0, to_successor);
@@ -322,16 +355,45 @@ impl Takeover {
         }
     }
 
-    /// The successor was not the root of what lies before `start`: another node has come there and will
-    /// say so, or it is gone when the deadline is over.
-    fn split_off(&mut self, start: Id, successor: NodeHandle) -> Option<Takeover> {
-        // Where the root so far is gone, only its copies are left to ask.
-        if self.why != Why::NewPredecessor || !start.between(self.range.from, self.range.to) {
+    /// What lies before `start` is that node's: it will say so, unless it is gone.
+    fn split_off(&mut self, start: NodeHandle) -> Option<Takeover> {
+        if self.root == Some(start) || !start.id().between(self.range.from, self.range.to) {
             return None;
         }
-        let range = Range { from: std::mem::replace(&mut self.range.from, start), to: start };
-        let sources = self.deadline.map(|again| (successor, Source::Refused { again })).into_iter().collect();
-        Some(Takeover { range, why: Why::Crash, is_anothers: true, sources, ..self.clone() })
+        self.sources.remove(&start);
+        let range = Range { from: std::mem::replace(&mut self.range.from, start.id()), to: start.id() };
+        let (why, root, sources) = (Why::Crash, Some(start), BTreeMap::new());
+        Some(Takeover { range, why, root, sources, ..self.clone() })
+    }
+
+    /// Asks those again who did not agree, where it is time; who is the successor may have changed.
+    fn ask_again<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        for (node, source) in std::mem::take(&mut self.sources) {
+            let source = match source {
+                Source::Refused { again, to_successor: true } if again <= now => continue,
+                Source::Refused { again, to_successor } if again <= now => {
+                    Source::Asked { number: ask(now, chord, node, self.range, 0, to_successor), to_successor }
+                }
+                source => source,
+            };
+            self.sources.insert(node, source);
+        }
+        self.ask_enough(now, chord);
+    }
+
+    /// Asks those who were the roots of some of it: whoever still is says so.
+    fn ask_roots<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        roots: impl IntoIterator<Item = NodeHandle>,
+    ) {
+        for root in roots.into_iter().take(ROOTS_MAX) {
+            if root != chord.me() && !self.sources.contains_key(&root) {
+                let number = ask(now, chord, root, self.range, 0, false);
+                self.sources.insert(root, Source::Asked { number, to_successor: false });
+            }
+        }
     }
 
     /// Whether all have answered, or have had the time to.
@@ -346,7 +408,7 @@ impl Takeover {
 
     fn next_wakeup(&self) -> Option<Time> {
         let again = self.sources.values().filter_map(|source| match source {
-            Source::Refused { again } => Some(*again),
+            Source::Refused { again, .. } => Some(*again),
             _ => None,
         });
         again.chain(self.deadline).min()

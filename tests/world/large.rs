@@ -90,7 +90,8 @@ impl Town {
             let mut members: Vec<_> =
                 network.machines().map(|node| ring::Member::from(node.chord())).collect();
             members.sort_by_key(|member| member.node.id());
-            ring::is_ideal(&members, SUCCESSORS) && network.machines().all(|node| node.records().is_settled())
+            ring::is_ideal(&members, SUCCESSORS)
+                && network.machines().all(|node| node.records().is_settled(node.chord()))
         });
         assert!(is_ideal, "the ring becomes ideal");
         let before = self.network.counters.kinds.clone();

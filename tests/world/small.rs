@@ -204,7 +204,7 @@ impl Town {
             gone.extend(next.filter(|&next| both && self.network.get(next).is_some()));
             if self.oracle.borrow().may_crash(&self.network, &gone) {
                 self.crashes += gone.len() as u64;
-                gone.into_iter().for_each(|node| self.network.crash(node));
+                self.network.crash_at_once(&gone);
                 return;
             }
         }

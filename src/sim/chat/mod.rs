@@ -261,6 +261,8 @@ impl Oracle {
             Some(place) => self.ring.insert(node, place),
             None => self.ring.remove(&node),
         };
+        // Several may have gone at the same moment.
+        self.ring.retain(|&node, _| network.get(node).is_some());
         self.seen.ring_changes += 1;
         // A leaver belongs to the ring as long as others count on it.
         let with_leavers = ring::check(&self.ring_members(|_, _| true));

@@ -230,7 +230,7 @@ impl<'a> Ring<'a> {
                 }
             }
         }
-        match self.nodes.iter().find(|node| !node.records().is_settled()) {
+        match self.nodes.iter().find(|node| !node.records().is_settled(node.chord())) {
             Some(node) => Err(format!("{:?} is taking over a range", node.me())),
             None => Ok(()),
         }

@@ -24,19 +24,28 @@ pub(super) struct Division {
 impl<M: Simulated> Network<M> {
     /// Kills a node: its peers' connections break, and its address refuses new ones.
     pub fn crash(&mut self, node: NodeHandle) {
-        self.fail(node, "crashes", false);
+        self.crash_at_once(&[node]);
+    }
+
+    /// Kills several nodes at the same moment.
+    pub fn crash_at_once(&mut self, nodes: &[NodeHandle]) {
+        let hosts: Vec<Host> = nodes.iter().map(|&node| self.fail(node, "crashes", false)).collect();
+        for host in hosts {
+            self.report(host);
+        }
     }
 
     /// Cuts the power of a node's host: nothing answers, until a node is started there again.
     pub fn vanish(&mut self, node: NodeHandle) {
-        self.fail(node, "vanishes", true);
+        let host = self.fail(node, "vanishes", true);
+        self.report(host);
     }
 
-    fn fail(&mut self, node: NodeHandle, verb: &'static str, silent: bool) {
+    fn fail(&mut self, node: NodeHandle, verb: &'static str, silent: bool) -> Host {
         let host = self.host(node);
         assert!(self.hosts[host as usize].machine.is_some(), "only what runs {verb}: {node:?}");
         self.end(host, verb, silent);
-        self.report(host);
+        host
     }
 
     /// Ends the machine at `host`.
