@@ -186,11 +186,16 @@ impl<P: Clone> Chord<P> {
         }
     }
 
-    /// The only successor known leaves: its list is an answer to a question of this node, then it drops.
-    ///
-    /// Whoever knows others goes on with those: the list of the leaver may skip a node that has come.
+    /// The successor leaves: its list is an answer to a question of this node, then it drops; unless this
+    /// node knows one that is nearer, whom the list of the leaver skips.
     fn drop_successor(&mut self, leaver: NodeHandle, successors: &[NodeHandle]) {
-        if self.successors == [leaver] {
+        if self.successors.first() != Some(&leaver) {
+            return;
+        }
+        let distance = |node: &NodeHandle| self.me.id().distance_to(node.id());
+        let told = successors.iter().find(|&&node| node != leaver && node != self.me).map(distance);
+        let known = self.successors.get(1).map(distance);
+        if known.is_none() || told.is_some_and(|told| Some(told) < known) {
             self.adopt(leaver, leaver, successors);
         }
     }
