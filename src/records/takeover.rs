@@ -37,6 +37,8 @@ pub struct Fetched {
     /// After which node the range began that it was the root of until it heard of the asker: what comes
     /// before is that node's to give.
     pub start: Option<NodeHandle>,
+    /// For whom it keeps records of the range: one of them may still be their root.
+    pub keepers: Vec<NodeHandle>,
     /// Its statements.
     pub statements: Vec<(RecordKey, Statement)>,
     /// Where to go on, if that is not all.
@@ -120,8 +122,8 @@ impl Records {
             takeover.ask_enough(now, chord);
         }
         if why == Why::Crash {
-            // Between the lost predecessor and the one before, others may live that have not notified yet.
-            takeover.ask_roots(now, chord, self.keepers(update.range, update.peer));
+            let keepers = self.keepers(update.range, chord.me());
+            takeover.ask_roots(now, chord, keepers);
         }
         if why != Why::NewPredecessor
             && let Some(peer) = takeover.peer
@@ -137,10 +139,10 @@ impl Records {
         self.keys().filter(|&(_, id)| range.contains(id)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Who counts on this node to keep records of `range`, besides `lost`.
-    fn keepers(&self, range: Range, lost: Option<NodeHandle>) -> BTreeSet<NodeHandle> {
+    /// Who counts on this node to keep records of `range`, besides `asker`.
+    fn keepers(&self, range: Range, asker: NodeHandle) -> BTreeSet<NodeHandle> {
         let held = self.held.values().filter(|held| range.contains(held.id));
-        held.filter_map(|held| held.keeper).filter(|&keeper| Some(keeper) != lost).collect()
+        held.filter_map(|held| held.keeper).filter(|&keeper| keeper != asker).collect()
     }
 
     /// Whether this node, as the root of `key`, knows all that it must to answer.
@@ -189,7 +191,8 @@ impl Records {
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
         let next = (reached < self.revision).then_some(reached);
-        Message::Fetched(Fetched { accepted, start, statements, next })
+        let keepers = self.keepers(range, from).into_iter().take(ROOTS_MAX).collect();
+        Message::Fetched(Fetched { accepted, start, keepers, statements, next })
     }
 
     pub(super) fn on_fetched<P: Clone + From<Message>>(
@@ -198,7 +201,7 @@ impl Records {
         chord: &mut Chord<P>,
         id: u64,
         from: NodeHandle,
-        Fetched { accepted, start, statements, next }: Fetched,
+        Fetched { accepted, start, keepers, statements, next }: Fetched,
     ) -> bool {
         let Some((takeover, to_successor)) = self.takeovers.find(id) else { return false };
         let why = takeover.why;
@@ -212,6 +215,10 @@ impl Records {
             None => Source::Done { to_successor },
         };
         takeover.sources.insert(from, source.clone());
+        if why == Why::Crash {
+            // Between the lost predecessor and the one before, others may live that have not notified yet.
+            takeover.ask_roots(now, chord, keepers);
+        }
         let is_in_range = !accepted && !to_successor && range.contains(from.id());
         let others = match start {
             _ if is_in_range => takeover.split_off(from),
@@ -389,7 +396,7 @@ impl Takeover {
         roots: impl IntoIterator<Item = NodeHandle>,
     ) {
         for root in roots.into_iter().take(ROOTS_MAX) {
-            if root != chord.me() && !self.sources.contains_key(&root) {
+            if root != chord.me() && Some(root) != self.peer && !self.sources.contains_key(&root) {
                 let number = ask(now, chord, root, self.range, 0, false);
                 self.sources.insert(root, Source::Asked { number, to_successor: false });
             }
