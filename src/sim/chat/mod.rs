@@ -75,6 +75,8 @@ struct Person {
     in_good_order: bool,
     /// The channels they are in, and since when.
     joined: BTreeMap<ChannelName, u64>,
+    /// The channels they have left.
+    left: BTreeSet<ChannelName>,
     shown: BTreeSet<MessageId>,
     /// The last message of each author in each channel.
     last_of: BTreeMap<(ChannelName, NodeHandle), u64>,
@@ -127,10 +129,14 @@ impl Oracle {
             Event::Ready { nick, .. } => self.on_ready(network, node, nick),
             Event::Joined { channel, .. } => {
                 let moment = self.moment;
-                self.person(node).joined.insert(channel.clone(), moment);
+                let person = self.person(node);
+                person.joined.insert(channel.clone(), moment);
+                person.left.remove(channel);
             }
             Event::Left { channel } => {
-                self.person(node).joined.remove(channel);
+                let person = self.person(node);
+                person.joined.remove(channel);
+                person.left.insert(channel.clone());
             }
             Event::Message { channel, from, text, id, epoch, seq, .. } => {
                 self.on_message(node, channel, from, text, *id, (*epoch, *seq));
@@ -294,6 +300,7 @@ impl Person {
             is_over: false,
             in_good_order: true,
             joined: BTreeMap::new(),
+            left: BTreeSet::new(),
             shown: BTreeSet::new(),
             last_of: BTreeMap::new(),
             last: BTreeMap::new(),

@@ -8,6 +8,7 @@ use crate::chord::{Message, SUCCESSORS};
 use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine};
 use crate::node::Node;
+use crate::records::claims::Claim;
 use crate::records::name::ChannelName;
 use crate::records::{ACKNOWLEDGED, COPIES, RecordKey};
 use crate::sim::{Network, ring};
@@ -134,18 +135,23 @@ impl Oracle {
             }
             _ => None,
         });
-        let people = self.people.iter().filter(|(node, _)| network.get(**node).is_some());
+        // Who crashed may be forgotten; who is there, or went in good order, must not be mistaken.
+        let people = self.people.iter().filter(|(node, _)| !self.has_crashed(network, **node));
         let names = people.clone().map(move |(&node, person)| {
             let is_known = move |other: &Node| {
                 let claims = other.records().claims(&person.nick);
-                claims.and_then(|claims| claims.holder(now)).is_some_and(|claim| claim.holder == node)
+                let is_held = |holder: Option<&Claim>| holder.is_some_and(|claim| claim.holder == node);
+                claims.is_some_and(|claims| is_held(claims.holder(now)) != person.is_over)
             };
             Box::new(is_known) as Known<'a>
         });
         let members = people.flat_map(move |(&node, person)| {
-            person.joined.keys().map(move |channel| {
+            let joined = person.joined.keys().map(|channel| (channel, true));
+            let left = person.left.iter().map(|channel| (channel, false));
+            joined.chain(left).map(move |(channel, is_member)| {
                 let is_known = move |other: &Node| {
-                    other.records().channel(channel).is_some_and(|channel| channel.is_member(now, node))
+                    let channel = other.records().channel(channel);
+                    channel.is_some_and(|channel| channel.is_member(now, node) == is_member)
                 };
                 Box::new(is_known) as Known<'a>
             })
