@@ -114,34 +114,40 @@ impl Oracle {
         network.get(node).is_none() && !in_good_order
     }
 
-    /// Whether everything that was acknowledged is on enough nodes, and not only on those that are `gone`.
+    /// Whether everything that was acknowledged, or may be on the way to be, is on enough nodes, and not
+    /// only on those that are `gone`.
     fn is_kept_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
-        let needed = ACKNOWLEDGED.min(network.machines().count());
+        // Who is about to go does not count.
+        let stay = || network.machines().filter(|node| !node.chat().is_handing_over());
+        let needed = ACKNOWLEDGED.min(stay().count());
         self.acknowledged(network).all(|is_known| {
-            let holders: Vec<NodeHandle> =
-                network.machines().filter(|node| is_known(node)).map(Machine::me).collect();
-            needed <= holders.len() && holders.iter().any(|holder| !gone.contains(holder))
+            let holders: Vec<NodeHandle> = stay().filter(|node| is_known(node)).map(Machine::me).collect();
+            let is_kept = || holders.iter().any(|holder| !gone.contains(holder));
+            holders.is_empty() || (needed <= holders.len() && is_kept())
         })
     }
 
     fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = Known<'a>> {
         let now = network.now();
         let messages = self.messages.iter().filter_map(|(id, message)| match &message.to {
-            Recipient::Channel(channel) if message.state == SentState::Stored => {
+            Recipient::Channel(channel) => {
                 let is_known = move |node: &Node| {
                     node.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some())
                 };
                 Some(Box::new(is_known) as Known<'a>)
             }
-            _ => None,
+            Recipient::Nick(_) | Recipient::Node(_) => None,
         });
         // Who crashed may be forgotten; who is there, or went in good order, must not be mistaken.
         let people = self.people.iter().filter(|(node, _)| !self.has_crashed(network, **node));
-        let names = people.clone().map(move |(&node, person)| {
+        let names = people.clone().map(|(&node, person)| (node, &person.nick, !person.is_over));
+        let starting = network.machines().filter(|node| !self.people.contains_key(&node.me()));
+        let claimed = starting.map(|node| (node.me(), node.chat().nick(), true));
+        let names = names.chain(claimed).map(move |(node, nick, is_held)| {
+            let is_holder = move |holder: Option<&Claim>| holder.is_some_and(|claim| claim.holder == node);
             let is_known = move |other: &Node| {
-                let claims = other.records().claims(&person.nick);
-                let is_held = |holder: Option<&Claim>| holder.is_some_and(|claim| claim.holder == node);
-                claims.is_some_and(|claims| is_held(claims.holder(now)) != person.is_over)
+                let claims = other.records().claims(nick);
+                claims.is_some_and(|claims| is_holder(claims.holder(now)) == is_held)
             };
             Box::new(is_known) as Known<'a>
         });
