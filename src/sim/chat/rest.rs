@@ -118,7 +118,8 @@ impl Oracle {
     /// only on those that are `gone`.
     fn is_kept_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
         // Who is about to go does not count.
-        let stay = || network.machines().filter(|node| !node.chat().is_handing_over());
+        let stays = |node: &Node| node.chat().is_ready() || !self.people.contains_key(&node.me());
+        let stay = || network.machines().filter(|node| stays(node));
         let needed = ACKNOWLEDGED.min(stay().count());
         self.acknowledged(network).all(|is_known| {
             let holders: Vec<NodeHandle> = stay().filter(|node| is_known(node)).map(Machine::me).collect();
