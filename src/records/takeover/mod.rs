@@ -1,20 +1,31 @@
 //! Takeover: a node that becomes the root of a range first learns what others have of it.
 //!
 //! new root -> its next successors: Fetch { range, after }
-//! each -> new root: Fetched { accepted, statements, next }
+//! each -> new root: Fetched { accepted, start, keepers, statements, next }
+//! after a crash, new root -> whoever counted on it or them to keep records of the range: Fetch
 //!
 //! What is acknowledged is on 3 of the 5 nodes that keep a record, so whoever asks the first three
 //! others learns it, also after two crashes.
 //! Until then, requests for keys of the range wait.
-//! To the successor, the question is a notify as well: it stops being the root with the answer, so
-//! that nothing is written there afterwards.
+//!
+//! Two must not be the root at once.
+//! To the successor of a node that joins, the question is a notify as well: it stops being the root with
+//! the answer, so that nothing is written there afterwards; what it has yet to take over itself, it does
+//! not give.
+//! After a crash, nodes may live between the lost predecessor and the one before that have not notified
+//! yet: each that is asked says so, and its part of the range is left to it.
+
+mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ACKNOWLEDGED, Message, RecordKey, Records, Statement, Why};
+use self::sources::{Source, Takeover, ask};
+use super::{Message, RecordKey, Records, Statement, Why};
 use crate::chord::{self, Chord, Range, Update};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
@@ -22,8 +33,8 @@ use crate::time::Time;
 /// How long the others are waited for; then the range is served with what is known.
 const TAKEOVER_DEADLINE: Duration = Duration::from_secs(3);
 
-/// How many former roots of a range are asked.
-const ROOTS_MAX: usize = 8;
+/// For how many nodes a copy says that it keeps records of a range.
+const KEEPERS_MAX: usize = 8;
 
 /// How long until a node is asked again that did not agree.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -54,36 +65,6 @@ pub(super) struct Takeovers {
     fetching: BTreeMap<NodeHandle, Range>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Takeover {
-    range: Range,
-    why: Why,
-    peer: Option<NodeHandle>,
-    /// Who is the root, unless it is gone.
-    root: Option<NodeHandle>,
-    /// Until when the others are waited for.
-    deadline: Option<Time>,
-    sources: BTreeMap<NodeHandle, Source>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Source {
-    Asked {
-        number: u64,
-        to_successor: bool,
-    },
-    /// It had another predecessor, does not know everything itself yet, or is in the range: it is asked
-    /// again then.
-    Refused {
-        again: Time,
-        to_successor: bool,
-    },
-    Done {
-        /// Whether it was asked as the successor, and has stopped being the root.
-        to_successor: bool,
-    },
-}
-
 impl Records {
     /// This node's range of keys has changed.
     pub fn on_update<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>, update: Update) {
@@ -109,14 +90,7 @@ impl Records {
             chord::Why::PredecessorLost => Why::Crash,
             chord::Why::PredecessorLeft => Why::Leave,
         };
-        let mut takeover = Takeover {
-            range: update.range,
-            why,
-            peer: update.peer,
-            root: None,
-            deadline: Some(now + TAKEOVER_DEADLINE),
-            sources: BTreeMap::new(),
-        };
+        let mut takeover = Takeover::new(update.range, why, update.peer, now + TAKEOVER_DEADLINE);
         // Who left in good order had told this node everything.
         if why != Why::Leave {
             takeover.ask_enough(now, chord);
@@ -191,7 +165,7 @@ impl Records {
             self.tell_migrated(keys, false, from, Why::NewPredecessor);
         }
         let next = (reached < self.revision).then_some(reached);
-        let keepers = self.keepers(range, from).into_iter().take(ROOTS_MAX).collect();
+        let keepers = self.keepers(range, from).into_iter().take(KEEPERS_MAX).collect();
         Message::Fetched(Fetched { accepted, start, keepers, statements, next })
     }
 
@@ -337,98 +311,4 @@ impl Takeovers {
             Some((takeover, asked))
         })
     }
-}
-
-impl Takeover {
-    /// Asks the next successors that have not been asked, until enough have been.
-    ///
-    /// A node that joins asks the first as its successor, whoever that is by now.
-    fn ask_enough<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
-        let joins = self.why == Why::NewPredecessor;
-        for (i, node) in chord.successors().to_vec().into_iter().enumerate() {
-            let to_successor = joins && i == 0;
-            let is_asked = match self.sources.get(&node) {
-                None => ACKNOWLEDGED <= self.sources.len() && !to_successor,
-                Some(
-                    Source::Asked { to_successor: before, .. }
-                    | Source::Refused { to_successor: before, .. }
-                    | Source::Done { to_successor: before },
-                ) => *before || !to_successor,
-            };
-            if !is_asked {
-                let number = ask(now, chord, node, self.range, 0, to_successor);
-                self.sources.insert(node, Source::Asked { number, to_successor });
-            }
-        }
-    }
-
-    /// What lies before `start` is that node's: it will say so, unless it is gone.
-    fn split_off(&mut self, start: NodeHandle) -> Option<Takeover> {
-        if self.root == Some(start) || !start.id().between(self.range.from, self.range.to) {
-            return None;
-        }
-        self.sources.remove(&start);
-        let range = Range { from: std::mem::replace(&mut self.range.from, start.id()), to: start.id() };
-        let (why, root, sources) = (Why::Crash, Some(start), BTreeMap::new());
-        Some(Takeover { range, why, root, sources, ..self.clone() })
-    }
-
-    /// Asks those again who did not agree, where it is time; who is the successor may have changed.
-    fn ask_again<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
-        for (node, source) in std::mem::take(&mut self.sources) {
-            let source = match source {
-                Source::Refused { again, to_successor: true } if again <= now => continue,
-                Source::Refused { again, to_successor } if again <= now => {
-                    Source::Asked { number: ask(now, chord, node, self.range, 0, to_successor), to_successor }
-                }
-                source => source,
-            };
-            self.sources.insert(node, source);
-        }
-        self.ask_enough(now, chord);
-    }
-
-    /// Asks those who were the roots of some of it: whoever still is says so.
-    fn ask_roots<P: Clone + From<Message>>(
-        &mut self,
-        now: Time,
-        chord: &mut Chord<P>,
-        roots: impl IntoIterator<Item = NodeHandle>,
-    ) {
-        for root in roots.into_iter().take(ROOTS_MAX) {
-            if root != chord.me() && Some(root) != self.peer && !self.sources.contains_key(&root) {
-                let number = ask(now, chord, root, self.range, 0, false);
-                self.sources.insert(root, Source::Asked { number, to_successor: false });
-            }
-        }
-    }
-
-    /// Whether all have answered, or have had the time to.
-    ///
-    /// A node that joins is the root only once its successor has stopped being it.
-    fn is_finished(&self, successor: Option<&NodeHandle>) -> bool {
-        let is_done = |source: &Source| matches!(source, Source::Done { .. });
-        let is_accepted = self.why != Why::NewPredecessor
-            || successor.is_none_or(|it| self.sources.get(it) == Some(&Source::Done { to_successor: true }));
-        is_accepted && (self.deadline.is_none() || self.sources.values().all(is_done))
-    }
-
-    fn next_wakeup(&self) -> Option<Time> {
-        let again = self.sources.values().filter_map(|source| match source {
-            Source::Refused { again, .. } => Some(*again),
-            _ => None,
-        });
-        again.chain(self.deadline).min()
-    }
-}
-
-fn ask<P: Clone + From<Message>>(
-    now: Time,
-    chord: &mut Chord<P>,
-    node: NodeHandle,
-    range: Range,
-    after: u64,
-    to_successor: bool,
-) -> u64 {
-    chord.request_to(now, node, Message::Fetch { range, after, to_successor }.into())
 }
