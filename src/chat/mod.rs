@@ -133,10 +133,10 @@ enum Then {
     Join(join::Acknowledged),
     Leave(leave::Acknowledged),
     Send(send::Acknowledged),
-    /// A member whom this root did not know until now is shown how far the channel is.
+    /// Members whom this root did not know until now are shown how far the channel is.
     CatchUp {
         channel: ChannelName,
-        member: NodeHandle,
+        members: BTreeSet<NodeHandle>,
     },
 }
 
@@ -330,16 +330,20 @@ impl Chat {
                 Then::Join(join) => self.on_join_acknowledged(cx, join),
                 Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
                 Then::Send(send) => self.on_send_acknowledged(cx, send),
-                Then::CatchUp { channel, member } => Chat::show_last(cx, channel, member),
+                Then::CatchUp { channel, members } => Chat::show_last(cx, channel, &members),
             }
         }
         self.go_on_leaving(cx);
     }
 
     /// Members whom this root may have passed over, or the root before it, hear how far their channel is.
-    pub fn catch_up_members(&mut self, cx: &Context<'_>, behind: Vec<(ChannelName, NodeHandle)>) {
-        for (channel, member) in behind {
-            self.after_write(cx, Then::CatchUp { channel, member });
+    pub fn catch_up_members(
+        &mut self,
+        cx: &Context<'_>,
+        behind: BTreeMap<ChannelName, BTreeSet<NodeHandle>>,
+    ) {
+        for (channel, members) in behind {
+            self.after_write(cx, Then::CatchUp { channel, members });
         }
     }
 

@@ -9,7 +9,7 @@
 //! together meanwhile: so they arrive in the order in which they were written.
 //! Each delivery names the message before it: so a member notices a gap.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -234,12 +234,14 @@ impl Chat {
         }
     }
 
-    /// Tells a member the last message again: who has missed one before it asks for that.
-    pub(super) fn show_last(cx: &mut Context<'_>, channel: ChannelName, member: NodeHandle) {
+    /// Tells members the last message again: who has missed one before it asks for that.
+    pub(super) fn show_last(cx: &mut Context<'_>, channel: ChannelName, members: &BTreeSet<NodeHandle>) {
         let Some(known) = cx.records.channel(&channel) else { return };
         let Some(entry) = known.log.newest().cloned() else { return };
         let delivery = Delivery { after: known.log.before(entry.place), channel, entry };
-        cx.chord.tell(cx.now, member, Payload::Delivery(delivery));
+        for &member in members {
+            cx.chord.tell(cx.now, member, Payload::Delivery(delivery.clone()));
+        }
     }
 
     pub(super) fn on_stored(&mut self, cx: &mut Context<'_>, channel: ChannelName) {

@@ -125,7 +125,7 @@ pub struct Records {
     repair: repair::Repair,
     told: Vec<Migrated>,
     /// Members who may have missed what another root has acknowledged.
-    behind: BTreeSet<(ChannelName, NodeHandle)>,
+    behind: BTreeMap<ChannelName, BTreeSet<NodeHandle>>,
     /// A shortcut that breaks records: tests switch it on to show that it is noticed.
     #[cfg(test)]
     pub(crate) unites_sets: bool,
@@ -215,8 +215,10 @@ impl Records {
             }
             _ => None,
         };
-        if self.merge(now, key, statement) {
-            self.behind.extend(member);
+        if self.merge(now, key, statement)
+            && let Some((channel, member)) = member
+        {
+            self.behind.entry(channel).or_default().insert(member);
         }
     }
 
@@ -376,18 +378,12 @@ impl Records {
     }
 
     /// Takes the members who may have missed something, of channels that this node is ready to serve.
-    pub fn take_behind<P: Clone>(&mut self, chord: &Chord<P>) -> Vec<(ChannelName, NodeHandle)> {
-        let mut ready = Vec::new();
-        for (channel, member) in std::mem::take(&mut self.behind) {
-            let key = RecordKey::Channel(channel.clone()).id();
-            match (chord.is_root(key), self.is_ready(key)) {
-                (Some(true), true) => ready.push((channel, member)),
-                (Some(true), false) => {
-                    self.behind.insert((channel, member));
-                }
-                _ => {}
-            }
-        }
+    pub fn take_behind<P: Clone>(&mut self, chord: &Chord<P>) -> BTreeMap<ChannelName, BTreeSet<NodeHandle>> {
+        let key = |channel: &ChannelName| RecordKey::Channel(channel.clone()).id();
+        let mut behind = std::mem::take(&mut self.behind);
+        behind.retain(|channel, _| chord.is_root(key(channel)) == Some(true));
+        let (ready, waiting) = behind.into_iter().partition(|(channel, _)| self.is_ready(key(channel)));
+        self.behind = waiting;
         ready
     }
 

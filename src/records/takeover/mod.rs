@@ -277,7 +277,9 @@ impl Records {
         let behind: Vec<_> = self
             .channels()
             .filter(|&(_, id, _)| range.contains(id))
-            .flat_map(|(name, _, channel)| channel.members(now).map(|member| (name.clone(), member.node)))
+            .map(|(name, _, channel)| {
+                (name.clone(), channel.members(now).map(|member| member.node).collect())
+            })
             .collect();
         self.behind.extend(behind);
     }
