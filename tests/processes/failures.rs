@@ -23,14 +23,15 @@ fn kills() -> usize {
     std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(4)
 }
 
-#[test]
-fn after_the_crash_of_its_root_the_next_message_of_a_channel_reaches_all_members() {
+/// Kills the root of a channel again and again, and sends a message each time; returns how long it took
+/// from the kill until the last member was shown it.
+fn kill_roots(kills: usize, mut between: impl FnMut(&mut Vec<Node>)) -> Vec<Duration> {
     let mut nodes = ring_of(NODES);
     for node in &mut nodes {
         node.join_channel("rust");
     }
     let mut times = Vec::new();
-    for kill in 0..kills() {
+    for kill in 0..kills {
         let root = nodes[0].root_of("#rust");
         let mut root = take(&mut nodes, root);
         let text = format!("message {kill}");
@@ -48,17 +49,29 @@ fn after_the_crash_of_its_root_the_next_message_of_a_channel_reaches_all_members
         let mut node = Node::join(&format!("late{kill}"), &nodes[sender]);
         node.join_channel("rust");
         nodes.push(node);
-        wait_for_ring(&mut nodes);
+        between(&mut nodes);
     }
     for node in &nodes {
-        for kill in 0..kills() {
+        for kill in 0..kills {
             assert!(node.count(&format!("message {kill}")) <= 1);
         }
     }
+    times
+}
+
+#[test]
+fn after_the_crash_of_its_root_the_next_message_of_a_channel_reaches_all_members() {
+    let times = kill_roots(kills(), |nodes| wait_for_ring(nodes));
     println!(
         "from the kill of a channel's root to the next message at the last of {NODES} members: {}",
         figures(times)
     );
+}
+
+#[test]
+fn roots_that_crash_one_right_after_the_other_lose_no_message() {
+    let times = kill_roots(2 * kills(), |_| {});
+    println!("the same, with no time for the ring to close in between: {}", figures(times));
 }
 
 #[test]
