@@ -19,7 +19,7 @@ use std::time::Duration;
 use arrivals::Arrivals;
 use figures::{Comparison, show_figure, show_heads};
 use host::Host;
-use nodes::{RunningNode, channel_of, ring};
+use nodes::{RunningNode, channel_of, ring, settle};
 
 const FRAME_BYTES: usize = 200;
 const MEMBERS: usize = 32;
@@ -107,7 +107,7 @@ fn idle() {
             node.join(&format!("#idle{channel}"));
         }
     }
-    thread::sleep(Duration::from_secs(5));
+    settle(&nodes);
     for node in &nodes {
         node.traffic.begin();
     }

@@ -22,6 +22,9 @@ use super::{FLOOD_MESSAGES, FRAME_BYTES, MEMBERS};
 /// How many messages the sender of a flood has on their way at once.
 const WINDOW: usize = 512;
 
+/// How long a ring may take until it is right.
+const SETTLE_MAX: Duration = Duration::from_secs(60);
+
 enum Job {
     /// Carry out a command, and wait for an event.
     Until { command: Command, is_answer: fn(&Event) -> bool, answer: blocking::Sender<Event> },
@@ -140,14 +143,16 @@ pub fn ring(host: &Host, nicks: impl IntoIterator<Item = String>, arrivals: &Arr
 }
 
 /// Waits until each successor list is what it should be.
-fn settle(nodes: &[RunningNode]) {
+pub fn settle(nodes: &[RunningNode]) {
     let mut order: Vec<NodeHandle> = nodes.iter().map(|node| node.handle).collect();
     order.sort_unstable();
     for node in nodes {
         let at = order.binary_search(&node.handle).expect("one of them");
         let after = order.iter().cycle().skip(at + 1).take((order.len() - 1).min(SUCCESSORS));
         let expected: Vec<NodeHandle> = after.copied().collect();
+        let deadline = Instant::now() + SETTLE_MAX;
         while node.successors() != expected {
+            assert!(Instant::now() < deadline, "the ring around {:?} does not settle", node.handle);
             thread::sleep(Duration::from_millis(20));
         }
     }
