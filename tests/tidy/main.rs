@@ -62,10 +62,6 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// How many lines a file has at most.
 const FILE_LINES_MAX: usize = 600;
 
-/// Files that may be longer, and why.
-const LONG_FILES: &[(&str, &str)] =
-    &[("src/chord/tests.rs", "one node, rule after rule: it is read from top to bottom beside the papers")];
-
 /// Tests that may sleep, and why.
 const SLEEPERS: &[(&str, &str)] = &[];
 
@@ -161,8 +157,7 @@ fn functions_fit_on_a_screen() {
 
 #[test]
 fn files_are_short() {
-    let may_be_long = |source: &Source| LONG_FILES.iter().any(|(path, _)| *path == source.path);
-    let too_long = |source: &Source| FILE_LINES_MAX < source.text.lines().count() && !may_be_long(source);
+    let too_long = |source: &Source| FILE_LINES_MAX < source.text.lines().count();
     let complaints: Vec<_> = everything().into_iter().filter(too_long).map(|source| source.path).collect();
     check(&format!("a file has at most {FILE_LINES_MAX} lines"), &complaints);
 }

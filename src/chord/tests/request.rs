@@ -1,0 +1,57 @@
+//! Requests: the origin asks again, and the root acts once.
+
+use super::*;
+use crate::chord::message::{Answer, Body};
+use crate::chord::request;
+
+#[test]
+fn the_root_delivers_once_and_answers_a_repeat_the_same() {
+    let [a, b, c, d] = nodes();
+    let mut node = member(b, a, &[c, d]);
+    let route = Route { key: b.id(), origin: d, id: 9, hops: 2, last: true, body: Body::Request("question") };
+    let request = Request { origin: d, id: 9, payload: "question" };
+    assert_eq!(
+        feed(&mut node, a, Message::Route(route.clone())),
+        [told(Upcall::Deliver { key: b.id(), request })]
+    );
+    assert_eq!(feed(&mut node, a, Message::Route(route.clone())), [], "it is being worked on");
+    node.reply(START, d, 9, "answer");
+    let reply = |hops| send(d, Message::Reply { id: 9, hops, answer: Answer::Payload("answer") });
+    assert_eq!(outputs(&mut node), [reply(0)]);
+    assert_eq!(feed(&mut node, a, Message::Route(route)), [reply(2)]);
+}
+
+#[test]
+fn a_request_is_sent_again_under_the_same_number_and_given_up_in_the_end() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    let id = node.request(START, d.id(), "x");
+    let mut tries = Vec::new();
+    let mut failed = Vec::new();
+    let mut now = START;
+    while failed.is_empty() {
+        for output in outputs(&mut node) {
+            match output {
+                Output::Send {
+                    to,
+                    message: Message::Route(Route { id: number, body: Body::Request("x"), .. }),
+                } => {
+                    assert_eq!(number, id);
+                    tries.push(to);
+                }
+                Output::Upcall(Upcall::Failed { id: number, why }) => {
+                    failed.push((number, why, now.since(START)));
+                }
+                _ => {}
+            }
+        }
+        // The others live, but this request is lost again and again.
+        for peer in [b, e] {
+            node.handle(now, Input::Message { from: peer, message: Message::Tell("alive") });
+        }
+        now = node.next_wakeup().unwrap().max(now);
+        node.handle(now, Input::Wakeup);
+    }
+    assert_eq!(failed, [(id, Failure::NoAnswer, request::REQUEST_DEADLINE)]);
+    assert_eq!(tries[..2], [c, b], "the second try takes another way");
+}

@@ -1,0 +1,113 @@
+//! Stabilize: a node takes over the list of its successor, and finds who has come between.
+
+use super::*;
+
+/// "succ(t) := first r of (s :: succ(s)); … else notify s" (Zave 2017, StabilizeFromSuccessor).
+#[test]
+fn stabilizing_copies_the_list_of_the_successor_and_notifies_it() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c]);
+    node.stabilize();
+    let got = outputs(&mut node);
+    let question = asked(&got);
+    assert_eq!(got, [send(b, Message::GetNeighbors { question })]);
+    let answer = Message::Neighbors { question, predecessor: Some(a), successors: vec![c, d, e] };
+    assert_eq!(
+        feed(&mut node, b, answer),
+        [told(Upcall::SuccessorsChanged { before: Some(b) }), send(b, Message::Notify)]
+    );
+    assert_eq!(node.successors(), [b, c, d]);
+}
+
+/// "The pointer is adopted only after q answered" (Zave 2017, StabilizeFromPredecessor).
+#[test]
+fn a_node_that_came_between_is_adopted_once_it_has_answered() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[c, d]);
+    node.stabilize();
+    let question = asked(&outputs(&mut node));
+    let answer = Message::Neighbors { question, predecessor: Some(b), successors: vec![d, e, a] };
+    let got = feed(&mut node, c, answer);
+    let next = asked(&got);
+    assert_eq!(
+        got,
+        [
+            told(Upcall::SuccessorsChanged { before: Some(c) }),
+            send(b, Message::GetNeighbors { question: next })
+        ]
+    );
+    assert_eq!(node.successors(), [c, d, e], "it has not answered yet");
+    let answer = Message::Neighbors { question: next, predecessor: Some(a), successors: vec![c, d, e] };
+    let got = feed(&mut node, b, answer);
+    let nearer = asked(&got);
+    assert_eq!(
+        got,
+        [
+            told(Upcall::SuccessorsChanged { before: Some(c) }),
+            send(b, Message::Notify),
+            send(b, Message::GetNeighbors { question: nearer })
+        ],
+        "somebody may have come nearer still"
+    );
+    assert_eq!(node.successors(), [b, c, d]);
+}
+
+/// "No answer: keep the list, notify succ(t)[0]" (Zave 2017, StabilizeFromPredecessor).
+#[test]
+fn a_node_that_came_between_and_died_is_not_adopted() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[c, d, e]);
+    node.stabilize();
+    let question = asked(&outputs(&mut node));
+    let answer = Message::Neighbors { question, predecessor: Some(b), successors: vec![d, e, a] };
+    feed(&mut node, c, answer);
+    assert_eq!(lose(&mut node, b), [send(c, Message::Notify)]);
+    assert_eq!(node.successors(), [c, d, e]);
+}
+
+/// "No answer: drop the head of succ(t), notify the new head, try again with it" (Zave 2017).
+#[test]
+fn a_dead_successor_is_dropped_and_the_next_one_is_asked_at_once() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    node.stabilize();
+    outputs(&mut node);
+    let got = lose(&mut node, b);
+    let question = asked(&got);
+    assert_eq!(
+        got,
+        [
+            told(Upcall::Lost(b)),
+            told(Upcall::SuccessorsChanged { before: Some(b) }),
+            send(c, Message::Notify),
+            send(c, Message::GetNeighbors { question }),
+        ]
+    );
+}
+
+#[test]
+fn an_answer_that_is_no_longer_wanted_changes_nothing() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    node.stabilize();
+    let question = asked(&outputs(&mut node));
+    let stale = Message::Neighbors { question: question - 1, predecessor: None, successors: vec![e] };
+    assert_eq!(feed(&mut node, b, stale), []);
+    let not_asked = Message::Neighbors { question, predecessor: None, successors: vec![e] };
+    assert_eq!(feed(&mut node, c, not_asked), []);
+    assert_eq!(node.successors(), [b, c, d]);
+}
+
+#[test]
+fn a_list_that_changed_since_the_question_is_asked_for_again() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    node.stabilize();
+    let question = asked(&outputs(&mut node));
+    lose(&mut node, d);
+    let got =
+        feed(&mut node, b, Message::Neighbors { question, predecessor: Some(a), successors: vec![c, d] });
+    let again = asked(&got);
+    assert_eq!(got, [send(b, Message::GetNeighbors { question: again })]);
+    assert_eq!(node.successors(), [b, c]);
+}

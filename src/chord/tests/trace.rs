@@ -1,0 +1,40 @@
+//! Trace: the way goes around who is silent, and back to who came between.
+
+use super::*;
+use crate::chord::message::Step;
+
+#[test]
+fn a_trace_goes_around_a_node_that_does_not_answer() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    let id = node.trace(START, d.id(), false);
+    let ask = |last, avoid: &[NodeHandle]| Message::GetNextHop {
+        question: id,
+        key: d.id(),
+        linear: false,
+        last,
+        avoid: avoid.to_vec(),
+    };
+    assert_eq!(outputs(&mut node), [send(c, ask(false, &[]))]);
+    node.handle(START + Duration::from_millis(999), Input::Message { from: b, message: Message::Notify });
+    outputs(&mut node);
+    node.handle(START + Duration::from_secs(1), Input::Wakeup);
+    assert!(outputs(&mut node).contains(&send(b, ask(false, &[c]))));
+    let got = feed(&mut node, b, Message::NextHop { question: id, step: Step::To(d) });
+    assert_eq!(got, [send(d, ask(true, &[c]))]);
+    let got = feed(&mut node, d, Message::NextHop { question: id, step: Step::Here });
+    let [Output::Upcall(Upcall::Traced { way, .. })] = &got[..] else { panic!("{got:?}") };
+    let hops: Vec<_> = way.hops.iter().map(|&(node, _)| node).collect();
+    assert_eq!((hops, &way.silent[..], way.end), (vec![a, b, d], &[c][..], Ok(d)));
+}
+
+#[test]
+fn a_trace_goes_back_to_who_came_between() {
+    let [a, b, c, d] = nodes();
+    // The node before has not heard yet that c stands between b and this one.
+    let mut node = member(d, c, &[a, b]);
+    let ask = |last| Message::GetNextHop { question: 1, key: c.id(), linear: false, last, avoid: Vec::new() };
+    let step = |node| Message::NextHop { question: 1, step: Step::To(node) };
+    assert_eq!(feed(&mut node, b, ask(true)), [send(b, step(c))]);
+    assert_eq!(feed(&mut node, b, ask(false)), [send(b, step(b))]);
+}
