@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::chat::event::{Event, RingChange};
 use crate::chat::payload::Payload;
 use crate::chat::{Chat, Context};
-use crate::chord::{self, Chord, Message, Request, SUCCESSORS, Upcall};
+use crate::chord::{self, Chord, Failure, Message, Request, SUCCESSORS, Upcall};
 use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine, Output};
 use crate::records::Records;
@@ -185,14 +185,10 @@ impl Turn<'_> {
             Upcall::Joined => self.chat(Chat::on_joined),
             Upcall::JoinFailed { via } => self.chat(|chat, cx| chat.on_ring_not_found(cx, via)),
             Upcall::Deliver { key, request } => self.on_deliver(key, request),
-            Upcall::Receive { request } => self.on_request(request),
+            Upcall::Receive { request } => self.on_receive(request),
             Upcall::Told { payload, .. } => self.chat(|chat, cx| chat.on_told(cx, payload)),
             Upcall::Reply { id, from, payload } => self.on_reply(id, from, payload),
-            Upcall::Failed { id, why } => {
-                if !self.node.records.on_failed(self.now, &mut self.node.chord, id, why) {
-                    self.chat(|chat, cx| chat.on_failed(cx, id, why));
-                }
-            }
+            Upcall::Failed { id, why } => self.on_failed(id, why),
             Upcall::Update(update) => {
                 self.node.chat.end_terms(update.range);
                 self.node.records.on_update(self.now, &mut self.node.chord, update);
@@ -231,6 +227,15 @@ impl Turn<'_> {
             self.node.chord.drop_request(&dropped);
         }
         self.node.waiting.push_back((self.now + WAIT, key, request));
+    }
+
+    /// Only private messages, and what nodes say about copies, are for this very node.
+    fn on_receive(&mut self, request: Request<Payload>) {
+        match request.payload {
+            Payload::Private(_) | Payload::Records(_) => self.on_request(request),
+            // A confused peer: all else is for the root of a key.
+            _ => self.node.chord.drop_request(&request),
+        }
     }
 
     /// Whether `key` has no other root: one that came between since the request did is to answer it.
@@ -282,12 +287,26 @@ impl Turn<'_> {
     }
 
     fn on_reply(&mut self, id: u64, from: NodeHandle, payload: Payload) {
-        match payload {
+        let is_expected = match payload {
             Payload::Records(message) => {
                 let Node { chord, records, .. } = &mut *self.node;
-                records.on_reply(self.now, chord, id, from, message);
+                records.on_reply(self.now, chord, id, from, message)
             }
-            payload => self.chat(|chat, cx| chat.on_reply(cx, id, from, payload)),
+            payload if self.node.chat.waits_for(id) => {
+                self.chat(|chat, cx| chat.on_reply(cx, id, from, payload));
+                true
+            }
+            _ => false,
+        };
+        if !is_expected {
+            // A confused peer: it answers what was not asked.
+            self.on_failed(id, Failure::NoAnswer);
+        }
+    }
+
+    fn on_failed(&mut self, id: u64, why: Failure) {
+        if !self.node.records.on_failed(self.now, &mut self.node.chord, id, why) {
+            self.chat(|chat, cx| chat.on_failed(cx, id, why));
         }
     }
 

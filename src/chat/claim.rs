@@ -102,10 +102,11 @@ impl Chat {
             return cx.reply_read(request, Payload::Claimed(Answer::Taken(holder)));
         }
         let key = RecordKey::Name(nick);
-        if !cx.records.has_room(&key) {
+        let statement = Statement::Claim(claim, Age::NEW);
+        if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.write(cx.now, &key, Statement::Claim(claim, Age::NEW));
+        cx.records.write(cx.now, &key, statement);
         let payload = Payload::Claimed(Answer::Held);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use super::command::{Command, Refusal, Words};
 use super::event::Event;
-use super::join;
 use super::{Chat, Context, Pending, Stage};
 use crate::id::NodeHandle;
 use crate::records::{Migrated, RecordKey, Why};
@@ -19,8 +18,9 @@ use crate::time::Time;
 
 /// How long it takes at most to leave.
 ///
-/// Connections may take another second to close, and all together takes at most 5 s.
-pub const EXIT_DEADLINE: Duration = Duration::from_millis(3800);
+/// Before it, questions may take half a second to be answered, and after it connections a second to close:
+/// all together takes at most 5 s.
+pub const EXIT_DEADLINE: Duration = Duration::from_millis(3400);
 
 /// How long until a leave is tried again that the successor could not follow.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
@@ -142,14 +142,7 @@ impl Chat {
     }
 
     fn leave_everything(&mut self, cx: &mut Context<'_>) {
-        let joined = |session: &join::Session| session.stage == join::Stage::Joined;
-        let channels: Vec<_> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| joined(session))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for channel in channels {
+        for channel in self.joined_channels() {
             self.leave_channel(cx, channel);
         }
         self.release_name(cx);

@@ -116,6 +116,12 @@ pub(super) struct Acknowledged {
 }
 
 impl Chat {
+    /// The channels that the user is in, in order.
+    pub(super) fn joined_channels(&self) -> Vec<ChannelName> {
+        let joined = self.sessions.iter().filter(|(_, session)| session.stage == Stage::Joined);
+        joined.map(|(channel, _)| channel.clone()).collect()
+    }
+
     /// A statement of this user's about a channel.
     pub(super) fn membership(&mut self, cx: &Context<'_>, joined: bool) -> Membership {
         Membership { node: self.me, version: self.new_version(cx.now), joined, nick: self.nick.clone() }
@@ -133,10 +139,11 @@ impl Chat {
         let last = known.and_then(|known| known.log.last());
         let nick = membership.nick.clone();
         let key = RecordKey::Channel(channel.clone());
-        if is_new && !cx.records.has_room(&key) {
+        let statement = Statement::Member(membership, Age::NEW);
+        if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.write(cx.now, &key, Statement::Member(membership, Age::NEW));
+        cx.records.write(cx.now, &key, statement);
         let acknowledged =
             Acknowledged { origin: request.origin, id: request.id, channel, nick, is_new, last };
         self.after_write(cx, Then::Join(acknowledged));

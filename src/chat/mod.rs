@@ -260,6 +260,11 @@ impl Chat {
         }
     }
 
+    /// Whether the request `id` is this chat's, and has not been answered.
+    pub fn waits_for(&self, id: Number) -> bool {
+        self.pending.contains_key(&id)
+    }
+
     /// An own request has been answered.
     pub fn on_reply(&mut self, cx: &mut Context<'_>, id: Number, from: NodeHandle, payload: Payload) {
         let Some(pending) = self.pending.remove(&id) else { return };
@@ -279,7 +284,6 @@ impl Chat {
             (pending, Payload::Refused(reason)) => self.on_refused(cx, pending, reason),
             (pending, _) => self.on_refused(cx, pending, format!("{from} gave an answer that does not fit")),
         }
-        self.go_on_leaving(cx);
     }
 
     /// An own request will not be answered.
@@ -294,7 +298,6 @@ impl Chat {
             (Pending::Private(to), Failure::Unreachable) => self.on_person_gone(cx, to),
             (pending, _) => self.on_refused(cx, pending, reason),
         }
-        self.go_on_leaving(cx);
     }
 
     fn on_refused(&mut self, cx: &mut Context<'_>, pending: Pending, reason: String) {
@@ -360,7 +363,6 @@ impl Chat {
         if self.expired + EXPIRE_EVERY <= cx.now {
             self.tell_of_lost_members(cx);
         }
-        self.go_on_leaving(cx);
     }
 
     /// When [`Chat::on_wakeup`] is due.

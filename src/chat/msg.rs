@@ -113,7 +113,10 @@ impl Chat {
         let Recipient::Nick(nick) = &to else { return };
         match found {
             Some(node) => {
-                self.known.insert(nick.clone(), Known { node, looked_up: Some(cx.now) });
+                self.meet(nick, node);
+                if let Some(known) = self.known.get_mut(nick) {
+                    known.looked_up = Some(cx.now);
+                }
                 self.send_private(cx, &to, node);
             }
             None => {

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event::MemberChange;
 use super::join::Stage;
 use super::payload::Payload;
 use super::{Chat, Context, Pending, Then};
@@ -66,14 +67,7 @@ impl Chat {
     pub(super) fn renew(&mut self, cx: &mut Context<'_>) {
         self.renewed = cx.now;
         self.renew_name(cx);
-        let joined = |stage| stage == Stage::Joined;
-        let channels: Vec<ChannelName> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| joined(session.stage))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for channel in channels {
+        for channel in self.joined_channels() {
             self.renew_membership(cx, &channel);
         }
     }
@@ -102,7 +96,18 @@ impl Chat {
         Request { channel, membership, seen }: Request,
     ) {
         let key = RecordKey::Channel(channel.clone());
-        cx.records.write(cx.now, &key, Statement::Member(membership, Age::NEW));
+        let is_new =
+            !cx.records.channel(&channel).is_some_and(|known| known.is_member(cx.now, membership.node));
+        let nick = membership.nick.clone();
+        let statement = Statement::Member(membership, Age::NEW);
+        if !cx.records.has_room_for(&key, &statement) {
+            return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
+        }
+        cx.records.write(cx.now, &key, statement);
+        if is_new {
+            // Its lease had ended, or all who knew of it were gone.
+            self.tell_members(cx, &channel, &nick, request.origin, MemberChange::Joined);
+        }
         let Some(known) = cx.records.channel(&channel) else { return };
         let mut after = known.log.after(seen);
         let missed: Vec<Entry> = after.by_ref().take(MISSED_MAX).cloned().collect();

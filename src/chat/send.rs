@@ -161,7 +161,7 @@ impl Chat {
             return cx.reply_read(request, Payload::Refused(super::text_rule()));
         }
         let ids = messages.iter().map(|(id, _)| *id).collect();
-        if !cx.records.has_room(&RecordKey::Channel(channel.clone())) {
+        if !cx.records.has_room_for_messages(&channel) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
         for (id, text) in messages {

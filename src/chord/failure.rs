@@ -84,7 +84,7 @@ impl<P: Clone> Chord<P> {
         let was_successor = self.successors.first() == Some(&peer);
         let had_nobody = self.has_nobody();
         self.acquaintances.retain(|&node| node != peer);
-        self.newcomers.retain(|&(node, _)| node != peer);
+        self.newcomers.retain(|newcomer| newcomer.node != peer);
         if self.candidate == Some(peer) {
             self.candidate = None;
         }

@@ -99,7 +99,8 @@ impl<P: Clone> Chord<P> {
             Some(exponent) => {
                 self.fingers.next = exponent + 1;
                 let id = self.find_root(self.now, me.plus_power_of_two(exponent));
-                self.fingers.under_way = Some((id, exponent));
+                // With too many requests under way it is looked up again in its turn.
+                self.fingers.under_way = self.is_waiting(id).then_some((id, exponent));
             }
             None => {
                 self.fingers.next = 0;

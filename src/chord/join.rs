@@ -31,6 +31,21 @@ pub(super) struct Joining {
     deadline: Time,
 }
 
+/// A joiner that was given its place here, and for what request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Newcomer {
+    pub(super) node: NodeHandle,
+    id: Number,
+    /// Until when a node that leaves waits for it.
+    settles: Time,
+}
+
+impl Newcomer {
+    fn is(&self, node: NodeHandle, id: Number) -> bool {
+        self.node == node && self.id == id
+    }
+}
+
 impl Joining {
     pub(super) fn via(&self) -> NodeHandle {
         self.via
@@ -96,27 +111,27 @@ impl<P: Clone> Chord<P> {
     /// successor: so the joiner knows everyone, too.
     pub(super) fn give_place(&mut self, route: &Route<P>) {
         let joiner = route.origin;
-        if self.knows_as_neighbour(joiner) {
+        let is_repeated = self.newcomers.iter().any(|newcomer| newcomer.is(joiner, route.id));
+        if self.knows_as_neighbour(joiner) && !is_repeated {
             // Its former self: a node that joins has lost what it knew.
             self.lose(joiner);
         }
-        self.expect_newcomer(joiner);
+        self.expect_newcomer(joiner, route.id);
         self.send(joiner, Message::Place { id: route.id, successors: self.own_list() });
     }
 
-    fn expect_newcomer(&mut self, joiner: NodeHandle) {
-        self.newcomers.retain(|&(node, _)| node != joiner);
+    fn expect_newcomer(&mut self, node: NodeHandle, id: Number) {
+        self.newcomers.retain(|newcomer| newcomer.node != node);
         self.newcomers.truncate(NEWCOMERS_MAX - 1);
-        self.newcomers.insert(0, (joiner, self.now + NEWCOMER_SETTLES));
+        self.newcomers.insert(0, Newcomer { node, id, settles: self.now + NEWCOMER_SETTLES });
     }
 
     /// Whether a joiner may depend on this node alone: it has a place from here, and nobody else has
     /// told of it yet.
-    pub(super) fn has_newcomers(&mut self) -> bool {
-        let (now, successors, predecessor) = (self.now, &self.successors, self.predecessor);
-        let has_come = |node| successors.contains(&node) || predecessor == Some(node);
-        self.newcomers.retain(|&(node, until)| now < until && !has_come(node));
-        !self.newcomers.is_empty()
+    pub(super) fn has_newcomers(&self) -> bool {
+        self.newcomers
+            .iter()
+            .any(|newcomer| self.now < newcomer.settles && !self.knows_as_neighbour(newcomer.node))
     }
 
     pub(super) fn on_place(&mut self, from: NodeHandle, id: Number, successors: &[NodeHandle]) {

@@ -109,7 +109,9 @@ impl<P: Clone> Chord<P> {
         let accepted = self.takes_over_from(from);
         if accepted {
             self.membership = Membership::Member;
-            self.upcall(Upcall::NeighbourLeft(from));
+            if self.knows_as_neighbour(from) {
+                self.upcall(Upcall::NeighbourLeft(from));
+            }
             self.acquaintances.retain(|&node| node != from);
             self.drop_successor(from, successors);
             if self.successors == [from] {

@@ -65,8 +65,8 @@ pub struct Chord<P> {
     successors: Vec<NodeHandle>,
     /// Whether `successors` goes all the way round to this node: then it holds every other member.
     comes_round: bool,
-    /// Joiners that were given a place and do not show as neighbours yet: they may know nobody else.
-    newcomers: Vec<(NodeHandle, Time)>,
+    /// The joiners that were given a place last: until they show as neighbours, they may know nobody else.
+    newcomers: Vec<join::Newcomer>,
     /// Whom a neighbour has told of last, and who may know the ring when all neighbours have gone.
     acquaintances: Vec<NodeHandle>,
     /// Rises with each change of `successors`.

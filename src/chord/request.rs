@@ -172,7 +172,7 @@ impl<P: Clone> Chord<P> {
 
     fn ask_application(&mut self, target: Target, body: Body<P>) -> Number {
         let id = self.new_number();
-        if self.requests.waiting.len() == REQUESTS_MAX {
+        if REQUESTS_MAX <= self.requests.waiting.len() {
             self.upcall(Upcall::Failed { id, why: Failure::TooMany });
             return id;
         }
@@ -186,6 +186,11 @@ impl<P: Clone> Chord<P> {
         };
         self.try_request(id, waiting);
         id
+    }
+
+    /// Whether the request `id` is under way.
+    pub(super) fn is_waiting(&self, id: Number) -> bool {
+        self.requests.waiting.contains_key(&id)
     }
 
     fn try_request(&mut self, id: Number, mut waiting: Waiting<P>) {
@@ -283,7 +288,16 @@ impl<P: Clone> Chord<P> {
 
     pub(super) fn on_reply(&mut self, from: NodeHandle, id: Number, hops: u8, answer: Answer<P>) {
         // A number that is not known has been answered before, or given up.
-        let Some(_) = self.requests.remove(id) else { return };
+        let Some(waiting) = self.requests.waiting.get(&id) else { return };
+        let fits = matches!(
+            (&waiting.body, &answer),
+            (Body::FindRoot, Answer::Root) | (Body::Request(_), Answer::Payload(_))
+        );
+        if !fits {
+            // A confused peer: the request goes on, and ends at its deadline.
+            return;
+        }
+        self.requests.remove(id);
         match answer {
             Answer::Payload(payload) => self.upcall(Upcall::Reply { id, from, payload }),
             Answer::Root if self.found_finger(id, from) => {}

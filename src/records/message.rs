@@ -71,7 +71,7 @@ impl Records {
         }
     }
 
-    /// Takes the answer to an own request.
+    /// Takes the answer to an own request; returns whether it is one.
     pub fn on_reply<P: Clone + From<Message>>(
         &mut self,
         now: Time,
@@ -79,19 +79,13 @@ impl Records {
         id: u64,
         from: NodeHandle,
         message: Message,
-    ) {
+    ) -> bool {
         match message {
-            Message::Merged => {
-                let _known = self.on_merged(id) || self.on_offer_merged(now, chord, id, from);
-            }
-            Message::Fetched(fetched) => {
-                self.on_fetched(now, chord, id, from, fetched);
-            }
-            Message::Offered { wanted, keep } => {
-                self.on_offered(now, chord, id, from, (wanted, keep));
-            }
+            Message::Merged => self.on_merged(id) || self.on_offer_merged(now, chord, id, from),
+            Message::Fetched(fetched) => self.on_fetched(now, chord, id, from, fetched),
+            Message::Offered { wanted, keep } => self.on_offered(now, chord, id, from, (wanted, keep)),
             // A confused peer: these are no answers.
-            Message::Merge { .. } | Message::Fetch { .. } | Message::Offer { .. } => {}
+            Message::Merge { .. } | Message::Fetch { .. } | Message::Offer { .. } => false,
         }
     }
 

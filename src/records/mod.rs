@@ -185,8 +185,8 @@ impl Records {
         self.held.iter().map(|(key, held)| (key, held.id))
     }
 
-    /// Whether another statement about `key` could be kept.
-    pub fn has_room(&self, key: &RecordKey) -> bool {
+    /// Whether a statement of another author about `key` could be kept.
+    fn has_room(&self, key: &RecordKey) -> bool {
         match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.statements() < STATEMENTS_MAX,
             Some(Record::Name(claims)) => claims.statements() < STATEMENTS_MAX,
@@ -292,8 +292,14 @@ impl Records {
         matches!(merged, Merged::News { .. })
     }
 
-    /// Room is needed for a new author; another statement of one that is known takes its place.
-    fn has_room_for(&self, key: &RecordKey, statement: &Statement) -> bool {
+    /// Whether a message for the channel could be kept: its log makes room by itself.
+    pub fn has_room_for_messages(&self, channel: &ChannelName) -> bool {
+        self.channel(channel).is_some() || self.held.len() < RECORDS_MAX
+    }
+
+    /// Whether `statement` could be kept: room is needed for a new author; another statement of one that is
+    /// known takes its place.
+    pub fn has_room_for(&self, key: &RecordKey, statement: &Statement) -> bool {
         let is_known = match (self.held.get(key).map(|held| &held.record), statement) {
             (Some(Record::Channel(channel)), Statement::Member(membership, _)) => {
                 channel.member(Time::default(), &membership.node).is_some()

@@ -23,8 +23,9 @@ use crate::time::Time;
 /// How much text may wait for a user who does not read; what comes then is counted and not kept.
 const QUEUE_BYTES_MAX: usize = 8 << 20;
 
-/// At the end of input, how long the commands may take that were not answered yet.
-const FINISH_TIME_MAX: Duration = Duration::from_secs(10);
+/// At the end of input, how long questions may take that were not answered yet; what was sent, and what
+/// is being joined or left, the node itself brings to its end.
+const FINISH_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// How long a node may take to leave; it has its own, shorter limit, and this one is for when it hangs.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(10);

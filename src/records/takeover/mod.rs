@@ -195,8 +195,8 @@ impl Records {
         }
         let is_in_range = !accepted && !to_successor && range.contains(from.id());
         let others = match start {
-            _ if is_in_range => takeover.split_off(from),
-            Some(start) if why == Why::NewPredecessor => takeover.split_off(start),
+            _ if is_in_range => takeover.split_off(from, now + TAKEOVER_DEADLINE),
+            Some(start) if why == Why::NewPredecessor => takeover.split_off(start, now + TAKEOVER_DEADLINE),
             // Where the root so far is gone, only its copies are left to ask.
             _ => None,
         };

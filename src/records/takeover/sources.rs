@@ -67,14 +67,13 @@ impl Takeover {
     }
 
     /// What lies before `start` is that node's: it will say so, unless it is gone.
-    pub(super) fn split_off(&mut self, start: NodeHandle) -> Option<Takeover> {
+    pub(super) fn split_off(&mut self, start: NodeHandle, deadline: Time) -> Option<Takeover> {
         if self.root == Some(start) || !start.id().between(self.range.from, self.range.to) {
             return None;
         }
         self.sources.remove(&start);
         let range = Range { from: std::mem::replace(&mut self.range.from, start.id()), to: start.id() };
-        let (why, root, sources) = (Why::Crash, Some(start), BTreeMap::new());
-        Some(Takeover { range, why, root, sources, ..self.clone() })
+        Some(Takeover { root: Some(start), ..Takeover::new(range, Why::Crash, self.peer, deadline) })
     }
 
     /// Asks those again who did not agree, where it is time; who is the successor may have changed.
