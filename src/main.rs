@@ -102,10 +102,15 @@ async fn find_ring(
     if options.bootstrap.is_empty() {
         return Ok(None);
     }
-    bootstrap(node, bound, config, &options.bootstrap)
-        .await
-        .map(Some)
-        .map_err(|error| anyhow!("no node of a ring was found: {error}"))
+    match bootstrap(node, bound, config, &options.bootstrap).await {
+        Ok((found, tried)) => {
+            for (address, why) in tried.0 {
+                eprintln!("chat: {address} leads to no ring: {why}; the next one was tried");
+            }
+            Ok(Some(found))
+        }
+        Err(tried) => Err(anyhow!("no node of a ring was found: {tried}")),
+    }
 }
 
 /// Hands the news of the driver to the front end, until the node has stopped.

@@ -282,7 +282,8 @@ impl Turn<'_> {
         };
         let Node { chord, records, .. } = &mut *self.node;
         if let Some(answer) = records.on_request(self.now, chord, request.origin, message) {
-            chord.reply(self.now, request.origin, request.id, answer.into());
+            // A repeat changes nothing more, and the answer may be large.
+            chord.reply_read(self.now, request.origin, request.id, answer.into());
         }
     }
 

@@ -133,7 +133,7 @@ async fn at_the_end_of_input_commands_are_finished_first() {
     table.expect_command(line("send rust hi")).await;
     table.node_says.send(sent(SentState::Queued)).await.unwrap();
     table.expect_shown("sent").await;
-    let early = timeout(Duration::from_secs(1), table.node_hears.recv()).await;
+    let early = timeout(Duration::from_millis(400), table.node_hears.recv()).await;
     assert!(early.is_err(), "the node was told to leave before the message was stored: {early:?}");
     table.node_says.send(sent(SentState::Stored)).await.unwrap();
     table.expect_command(Command::Exit).await;

@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
     let (config, clock) = (Config::new("tally"), Clock::start());
     let order = match &options.bootstrap[..] {
         [] => Order::Create,
-        others => Order::Join(bootstrap(me, me.addr(), &config, others).await?),
+        others => Order::Join(bootstrap(me, me.addr(), &config, others).await?.0),
     };
     let (driver, mut controls) = Driver::new(Tally::host(me, clock.now())?, listener, config, clock);
     controls.commands.send(order).await?;

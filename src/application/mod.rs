@@ -98,7 +98,7 @@ const STEPS_MAX: usize = 4096;
 /// A program that runs on the nodes of a ring.
 ///
 /// What is not wanted need not be written.
-/// See [the module](self) for a whole one, and `examples/tally.rs` for one that hands over what it keeps.
+/// See [the module](self) for a whole one, and `examples/tally/` for one that hands over what it keeps.
 pub trait Application: Sized + 'static {
     /// What whoever runs the node can ask for.
     type Command;

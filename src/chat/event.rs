@@ -219,7 +219,7 @@ pub enum SentState {
     Stored,
     /// Shown by the receiver's own node.
     Delivered,
-    /// It has not arrived and will not.
+    /// Nobody has acknowledged it: it has not arrived, or the answer was lost.
     Failed {
         /// Why not.
         reason: String,

@@ -161,7 +161,7 @@ impl<P: Clone> Chord<P> {
         self.send_reply(origin, id, 0, Answer::Payload(payload));
     }
 
-    /// Answers the request `id` of `origin`, which changed nothing.
+    /// Answers the request `id` of `origin`, a repeat of which changes nothing more.
     ///
     /// The answer is not kept: if it is lost, the application is asked again.
     pub fn reply_read(&mut self, now: Time, origin: NodeHandle, id: Number, payload: P) {

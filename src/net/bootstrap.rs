@@ -16,16 +16,13 @@ use crate::time::Time;
 /// How long the search for a host's name may take.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Why none of the addresses leads to the ring.
-#[derive(Debug)]
-pub struct NoBootstrap {
-    /// Each address that was tried, as it was given, and why it is none.
-    pub tried: Vec<(String, Parting)>,
-}
+/// The addresses that were tried and lead to no ring: each as it was given, and why it is none.
+#[derive(Debug, Default)]
+pub struct Tried(pub Vec<(String, Parting)>);
 
-impl fmt::Display for NoBootstrap {
+impl fmt::Display for Tried {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (address, why)) in self.tried.iter().enumerate() {
+        for (i, (address, why)) in self.0.iter().enumerate() {
             let separator = if i == 0 { "" } else { "; " };
             write!(f, "{separator}{address}: {why}")?;
         }
@@ -33,9 +30,10 @@ impl fmt::Display for NoBootstrap {
     }
 }
 
-impl std::error::Error for NoBootstrap {}
+impl std::error::Error for Tried {}
 
-/// The first node that answers well at one of `addresses`, each `host:port` or `ip:port`.
+/// The first node that answers well at one of `addresses`, each `host:port` or `ip:port`, and what was
+/// tried before; an error if none does.
 ///
 /// `me` is the node that asks and `listening` where it listens: an address that leads back
 /// to it is passed over.
@@ -44,7 +42,7 @@ pub async fn bootstrap(
     listening: SocketAddr,
     config: &Config,
     addresses: &[String],
-) -> Result<NodeHandle, NoBootstrap> {
+) -> Result<(NodeHandle, Tried), Tried> {
     let greeter = Greeter { me, config: config.clone() };
     let mut tried = Vec::new();
     for address in addresses {
@@ -56,15 +54,24 @@ pub async fn bootstrap(
             }
         };
         for socket_address in resolved {
-            match ask(&greeter, listening, socket_address).await {
-                Ok(node) => return Ok(node),
-                // A name may stand for several addresses: the text says which one failed.
-                Err(why) if *address == socket_address.to_string() => tried.push((address.clone(), why)),
-                Err(why) => tried.push((format!("{address} ({socket_address})"), why)),
-            }
+            let (asked, why) = match ask(&greeter, listening, socket_address).await {
+                Ok(node) if node.addr() == socket_address => return Ok((node, Tried(tried))),
+                // It is reached elsewhere, it says: whether that is so is better known now than later.
+                Ok(node) => match ask(&greeter, listening, node.addr()).await {
+                    Ok(node) => return Ok((node, Tried(tried))),
+                    Err(why) => (node.addr(), why),
+                },
+                Err(why) => (socket_address, why),
+            };
+            // A name may stand for several addresses: the text says which one failed.
+            let name = match *address == asked.to_string() {
+                true => address.clone(),
+                false => format!("{address} ({asked})"),
+            };
+            tried.push((name, why));
         }
     }
-    Err(NoBootstrap { tried })
+    Err(Tried(tried))
 }
 
 async fn resolve(address: &str) -> Result<Vec<SocketAddr>, Parting> {

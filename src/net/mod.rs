@@ -34,7 +34,7 @@ mod outbox;
 mod parting;
 mod peers;
 
-pub use bootstrap::{NoBootstrap, bootstrap};
+pub use bootstrap::{Tried, bootstrap};
 pub use clock::Clock;
 pub use config::{Config, NETWORK, NETWORK_BYTES_MAX};
 pub use driver::{COMMANDS_MAX, Controls, Driver, EVENTS_MAX, News};

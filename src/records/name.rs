@@ -41,7 +41,11 @@ fn check(name: &str) -> Result<(), NotAName> {
     if name.chars().count() > NAME_CHARS_MAX {
         return Err(NotAName::TooLong);
     }
-    if name.chars().any(|char| char.is_whitespace() || char.is_control() || is_invisible(char)) {
+    let is_bad = |char: char| {
+        let is_blank = char.is_whitespace() || is_blank_letter(char) || is_variation_selector(char);
+        is_blank || char.is_control() || is_invisible(char)
+    };
+    if name.chars().any(is_bad) {
         return Err(NotAName::BadCharacter);
     }
     Ok(())
@@ -52,6 +56,18 @@ pub fn is_invisible(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Letters and symbols that are drawn as nothing: with them a text can be longer than it looks.
+pub fn is_blank_letter(char: char) -> bool {
+    matches!(char,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
+        | '\u{3164}' | '\u{ffa0}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0080}'..='\u{e0fff}')
+}
+
+/// Marks that choose how the character before them is drawn: with them, too, two names look the same.
+fn is_variation_selector(char: char) -> bool {
+    matches!(char, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 /// The name of a channel, without `#`.
@@ -176,7 +192,17 @@ mod tests {
         );
         assert_eq!(channel(&"a".repeat(33)), NotAName::TooLong);
         assert_eq!(nick(&"é".repeat(33)), NotAName::TooLong);
-        for bad in ["a b", "a\tb", "a\u{1b}[31m", "a\u{a0}b", "a\u{200b}b", "a\u{202e}b", "a\u{85}"] {
+        for bad in [
+            "a b",
+            "a\tb",
+            "a\u{1b}[31m",
+            "a\u{a0}b",
+            "a\u{200b}b",
+            "a\u{202e}b",
+            "a\u{85}",
+            "a\u{fe0f}",
+            "\u{3164}",
+        ] {
             assert_eq!((channel(bad), nick(bad)), (NotAName::BadCharacter, NotAName::BadCharacter));
         }
         assert_eq!(

@@ -197,7 +197,10 @@ fn what_has_no_room_is_dropped_and_what_is_known_goes_on() {
     for n in 0..STATEMENTS_MAX {
         assert!(records.merge(NOW, &rust(), join(n, 1)));
     }
-    assert!(!records.has_room(&rust()));
+    let name = "rust".parse().unwrap();
+    assert!(!records.has_room_for(&rust(), &join(STATEMENTS_MAX, 1)));
+    assert!(records.has_room_for(&rust(), &join(0, 2)));
+    assert!(records.has_room_for_messages(&name), "who is in a full channel goes on talking");
     assert!(!records.merge(NOW, &rust(), join(STATEMENTS_MAX, 1)));
     assert!(records.merge(NOW, &rust(), join(0, 2)));
     assert!(records.merge(NOW, &rust(), Statement::Message(entry(1, 1, 1, 1, 1))));

@@ -6,7 +6,7 @@
 //! Everything else passes, in any script, with its combining characters; so do the two joiners,
 //! which Persian, the Indic scripts and emoji need and which can only join what they stand between.
 
-use crate::records::name::is_invisible;
+use crate::records::name::{is_blank_letter, is_invisible};
 
 /// Where a line of a text ends when it is shown in one line.
 const LINE_END: char = '⏎';
@@ -46,13 +46,6 @@ fn shown(char: char) -> char {
         _ if char.is_control() || is_invisible(char) || is_blank_letter(char) => char::REPLACEMENT_CHARACTER,
         _ => char,
     }
-}
-
-/// Letters and symbols that are drawn as nothing: with them a text can be longer than it looks.
-fn is_blank_letter(char: char) -> bool {
-    matches!(char,
-        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
-        | '\u{3164}' | '\u{ffa0}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0080}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ async fn news_that_nobody_takes_is_counted() {
 }
 
 async fn find(a: &Node, config: &Config, addresses: &[String]) -> Result<NodeHandle, String> {
-    bootstrap(a.me, a.me.addr(), config, addresses).await.map_err(|why| why.to_string())
+    bootstrap(a.me, a.me.addr(), config, addresses).await.map(|(node, _)| node).map_err(|why| why.to_string())
 }
 
 #[tokio::test]

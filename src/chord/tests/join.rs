@@ -51,3 +51,19 @@ fn a_second_answer_to_a_joiner_changes_nothing() {
     assert_eq!(feed(&mut node, d, Message::Place { id: 1, successors: vec![a] }), []);
     assert_eq!(node.predecessor(), Some(a));
 }
+
+#[test]
+fn a_request_for_a_place_that_comes_twice_drops_nobody() {
+    let [a, b, c, d] = nodes();
+    let mut node = member(a, d, &[c, d]);
+    let place = |id| {
+        Message::Route(Route { key: b.id(), origin: b, id, hops: 0, last: false, body: Body::FindPlace })
+    };
+    feed(&mut node, b, place(9));
+    node.set_successors(vec![b, c, d]);
+    outputs(&mut node);
+    feed(&mut node, b, place(9));
+    assert_eq!(node.successors(), [b, c, d], "the way was long, and it asked again");
+    feed(&mut node, b, place(10));
+    assert_eq!(node.successors(), [c, d], "it has begun anew, and lost what it knew");
+}

@@ -55,3 +55,22 @@ fn a_request_is_sent_again_under_the_same_number_and_given_up_in_the_end() {
     assert_eq!(failed, [(id, Failure::NoAnswer, request::REQUEST_DEADLINE)]);
     assert_eq!(tries[..2], [c, b], "the second try takes another way");
 }
+
+#[test]
+fn an_answer_of_another_kind_ends_no_request() {
+    let [a, b, c, d] = nodes();
+    let mut node = member(a, d, &[b, c, d]);
+    let id = node.request(START, c.id(), "x");
+    outputs(&mut node);
+    assert_eq!(feed(&mut node, c, Message::Reply { id, hops: 1, answer: Answer::Root }), []);
+    let answer = Answer::Payload("y");
+    let reply = told(Upcall::Reply { id, from: c, payload: "y" });
+    assert_eq!(feed(&mut node, c, Message::Reply { id, hops: 1, answer }), [reply]);
+
+    let id = node.find_root(START, c.id());
+    outputs(&mut node);
+    let answer = Answer::Payload("y");
+    assert_eq!(feed(&mut node, c, Message::Reply { id, hops: 1, answer }), []);
+    let root = told(Upcall::Root { id, root: c, hops: 1 });
+    assert_eq!(feed(&mut node, c, Message::Reply { id, hops: 1, answer: Answer::Root }), [root]);
+}

@@ -19,7 +19,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -61,8 +61,8 @@ pub(super) struct Takeovers {
     running: Vec<Takeover>,
     /// Who took the last range that this node lost, and after which node that began.
     given: Option<(NodeHandle, NodeHandle)>,
-    /// New predecessors that fetch their range themselves.
-    fetching: BTreeMap<NodeHandle, Range>,
+    /// The new predecessor that fetches its range itself.
+    fetching: Option<(NodeHandle, Range)>,
 }
 
 impl Records {
@@ -73,9 +73,9 @@ impl Records {
             self.takeovers.given = update.peer.map(|peer| (peer, start));
             self.repair_soon(now);
             let Some(peer) = update.peer else { return };
-            match self.takeovers.fetching.remove(&peer) {
+            match self.takeovers.fetching.take_if(|(node, _)| *node == peer) {
                 None => self.migrate(update.range, peer),
-                Some(fetched) => {
+                Some((_, fetched)) => {
                     let mut others = self.keys_in(update.range);
                     others.retain(|key| !fetched.contains(key.id()));
                     self.offer_keys(now, chord, others);
@@ -155,7 +155,7 @@ impl Records {
         };
         let is_new = to_successor && accepted && before != Some(from);
         if is_new {
-            self.takeovers.fetching.insert(from, range);
+            self.takeovers.fetching = Some((from, range));
         }
         let given = self.takeovers.given.filter(|(to, _)| *to == from && before == Some(from));
         let start = if is_new { own_start } else { given.map(|(_, start)| start) };
@@ -177,16 +177,16 @@ impl Records {
         from: NodeHandle,
         Fetched { accepted, start, keepers, statements, next }: Fetched,
     ) -> bool {
-        let Some((takeover, to_successor)) = self.takeovers.find(id) else { return false };
+        let Some((takeover, reached, to_successor)) = self.takeovers.find(id) else { return false };
         let why = takeover.why;
         let range = takeover.range;
         let source = match next {
             _ if !accepted => Source::Refused { again: now + ASK_AGAIN, to_successor },
-            Some(after) => {
+            Some(after) if reached < after => {
                 let number = ask(now, chord, from, range, after, to_successor);
-                Source::Asked { number, to_successor }
+                Source::Asked { number, after, to_successor }
             }
-            None => Source::Done { to_successor },
+            _ => Source::Done { to_successor },
         };
         takeover.sources.insert(from, source.clone());
         if why == Why::Crash {
@@ -231,7 +231,7 @@ impl Records {
         chord: &mut Chord<P>,
         id: u64,
     ) -> bool {
-        let Some((takeover, _)) = self.takeovers.find(id) else { return false };
+        let Some((takeover, ..)) = self.takeovers.find(id) else { return false };
         takeover.sources.retain(|_, source| !matches!(source, Source::Asked { number, .. } if *number == id));
         takeover.ask_enough(now, chord);
         self.finish_takeovers(now, chord);
@@ -304,13 +304,16 @@ impl Takeovers {
         start
     }
 
-    fn find(&mut self, id: u64) -> Option<(&mut Takeover, bool)> {
+    /// The takeover that waits for the answer `id`, what has come before it, and how it was asked for.
+    fn find(&mut self, id: u64) -> Option<(&mut Takeover, u64, bool)> {
         self.running.iter_mut().find_map(|takeover| {
-            let asked = takeover.sources.values().find_map(|source| match source {
-                Source::Asked { number, to_successor } if *number == id => Some(*to_successor),
+            let (after, to_successor) = takeover.sources.values().find_map(|source| match source {
+                Source::Asked { number, after, to_successor } if *number == id => {
+                    Some((*after, *to_successor))
+                }
                 _ => None,
             })?;
-            Some((takeover, asked))
+            Some((takeover, after, to_successor))
         })
     }
 }

@@ -25,14 +25,13 @@ pub(in crate::records) struct Takeover {
 pub(in crate::records) enum Source {
     Asked {
         number: u64,
+        /// What has come from it: up to this revision of its own.
+        after: u64,
         to_successor: bool,
     },
     /// It had another predecessor, does not know everything itself yet, or is in the range: it is asked
     /// again then.
-    Refused {
-        again: Time,
-        to_successor: bool,
-    },
+    Refused { again: Time, to_successor: bool },
     Done {
         /// Whether it was asked as the successor, and has stopped being the root.
         to_successor: bool,
@@ -61,7 +60,7 @@ impl Takeover {
             };
             if !is_asked {
                 let number = ask(now, chord, node, self.range, 0, to_successor);
-                self.sources.insert(node, Source::Asked { number, to_successor });
+                self.sources.insert(node, Source::Asked { number, after: 0, to_successor });
             }
         }
     }
@@ -82,7 +81,8 @@ impl Takeover {
             let source = match source {
                 Source::Refused { again, to_successor: true } if again <= now => continue,
                 Source::Refused { again, to_successor } if again <= now => {
-                    Source::Asked { number: ask(now, chord, node, self.range, 0, to_successor), to_successor }
+                    let number = ask(now, chord, node, self.range, 0, to_successor);
+                    Source::Asked { number, after: 0, to_successor }
                 }
                 source => source,
             };
@@ -101,7 +101,7 @@ impl Takeover {
         for root in roots.into_iter().take(KEEPERS_MAX) {
             if root != chord.me() && Some(root) != self.peer && !self.sources.contains_key(&root) {
                 let number = ask(now, chord, root, self.range, 0, false);
-                self.sources.insert(root, Source::Asked { number, to_successor: false });
+                self.sources.insert(root, Source::Asked { number, after: 0, to_successor: false });
             }
         }
     }

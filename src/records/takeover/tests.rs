@@ -1,5 +1,6 @@
 //! One node that takes over: each test feeds it answers, and looks at whom it asks and when it is ready.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -259,4 +260,30 @@ fn after_a_takeover_the_members_are_reminded() {
     }
     let behind = root.records.take_behind(&root.chord);
     assert_eq!(behind.into_values().collect::<Vec<_>>(), [BTreeSet::from([d])]);
+}
+
+#[test]
+fn a_part_that_is_split_off_late_is_waited_for() {
+    let [a, b, c, d] = nodes();
+    let (mut joiner, asked) = Root::joiner(c, a, &[d, a]);
+    joiner.answer(find(&asked, a), nothing());
+    let mut successor = find(&asked, d);
+    let mut waited = Duration::ZERO;
+    while waited <= TAKEOVER_DEADLINE {
+        joiner.answer(successor, refusal());
+        waited += ASK_AGAIN;
+        successor = find(&joiner.wait(ASK_AGAIN), d);
+    }
+    let more = joiner.answer(successor, Fetched { start: Some(b), ..nothing() });
+    assert!(joiner.records.is_ready(c.id()));
+    assert!(!joiner.records.is_ready(b.id()), "{more:?}");
+}
+
+#[test]
+fn who_tells_the_same_part_again_and_again_is_not_asked_for_ever() {
+    let [a, b, c] = nodes();
+    let (mut joiner, asked) = Root::joiner(b, a, &[c, a]);
+    let part = || Fetched { next: Some(7), ..nothing() };
+    let more = joiner.answer(find(&asked, a), part());
+    assert_eq!(joiner.answer(find(&more, a), part()), []);
 }
