@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
+use crate::chat::history::{HISTORY, HISTORY_MAX};
 use crate::net::{NETWORK, NETWORK_BYTES_MAX};
 use crate::records::name::Nick;
 
@@ -55,6 +56,10 @@ pub struct Options {
     /// The name of the network: nodes of different networks do not talk to each other.
     #[arg(long, value_name = "NAME", default_value = NETWORK, value_parser = network)]
     pub network: String,
+
+    /// How many earlier messages are shown when you join a channel.
+    #[arg(long, value_name = "COUNT", default_value_t = HISTORY, value_parser = history)]
+    pub history: usize,
 
     /// Write one JSON object per line to standard output, as docs/json.md describes.
     #[arg(long)]
@@ -113,6 +118,13 @@ fn host_and_port(text: &str) -> Result<String, String> {
     match port.parse::<u16>() {
         Ok(port) if 0 < port && !host.is_empty() && !bare_ipv6 => Ok(text.to_owned()),
         _ => Err(rule()),
+    }
+}
+
+fn history(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count <= HISTORY_MAX => Ok(count),
+        _ => Err(format!("a count is a number from 0 to {HISTORY_MAX}")),
     }
 }
 

@@ -124,6 +124,10 @@ enum Fields<'a> {
         channel: &'a str,
         members: Vec<Person<'a>>,
     },
+    History {
+        channel: &'a str,
+        messages: usize,
+    },
     Channels {
         channels: Vec<&'a str>,
     },
@@ -221,6 +225,7 @@ fn fields(event: &Event) -> Fields<'_> {
         Event::Bye { not_handed_over } => Fields::Bye { not_handed_over },
         Event::Help { .. }
         | Event::Who { .. }
+        | Event::History { .. }
         | Event::Channels { .. }
         | Event::Names { .. }
         | Event::Whois { .. }
@@ -240,6 +245,9 @@ fn answer(event: &Event) -> Fields<'_> {
                 .map(|(nick, at)| Person { nick: nick.as_str(), node: node(at) })
                 .collect(),
         },
+        Event::History { channel, messages } => {
+            Fields::History { channel: channel.as_str(), messages: *messages }
+        }
         Event::Channels { channels } => {
             Fields::Channels { channels: channels.iter().map(ChannelName::as_str).collect() }
         }

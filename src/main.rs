@@ -60,7 +60,7 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     let node = NodeHandle::new(options.advertised(bound));
     let config = Config::new(options.network.clone());
     let clock = Clock::start();
-    let machine = Node::new(options.nick.clone(), node, clock.now());
+    let machine = Node::new(options.nick.clone(), node, clock.now()).with_history(options.history);
     let bootstrap = find_ring(options, node, bound, &config).await?;
     let (driver, controls) = Driver::new(machine, listener, config, clock);
     controls.commands.send(Command::Start { bootstrap }).await.context("the node has stopped")?;

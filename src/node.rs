@@ -55,6 +55,12 @@ impl Node {
         }
     }
 
+    /// Shows whoever joins a channel that many messages from before.
+    pub fn with_history(mut self, history: usize) -> Node {
+        self.chat.set_history(history);
+        self
+    }
+
     /// Its part in the ring.
     pub fn chord(&self) -> &Chord<Payload> {
         &self.chord

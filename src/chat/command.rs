@@ -2,7 +2,7 @@
 
 use super::event::Recipient;
 use super::{Chat, Context, TEXT_BYTES_MAX};
-use super::{exit, help, join, leave, msg, names, ring, send, trace, who, whois};
+use super::{exit, help, history, join, leave, msg, names, ring, send, trace, who, whois};
 use crate::id::IdPrefix;
 use crate::records::name::{ChannelName, Nick, NotAName};
 
@@ -12,6 +12,7 @@ pub const COMMANDS: &[&Command] = &[
     &join::COMMAND,
     &leave::COMMAND,
     &send::COMMAND,
+    &history::COMMAND,
     &exit::COMMAND,
     &help::COMMAND,
     &who::COMMAND,
@@ -76,6 +77,8 @@ pub enum Kind {
     Text,
     /// A word that is there or not, such as `--linear`.
     Switch,
+    /// A number; where its name begins with `--`, that name comes before it.
+    Count,
 }
 
 impl Command {
@@ -84,6 +87,9 @@ impl Command {
         self.arguments.iter().fold(self.name.to_owned(), |usage, argument| {
             match (argument.kind, argument.optional) {
                 (Kind::Switch, _) => format!("{usage} [{}]", argument.name),
+                (Kind::Count, _) if argument.name.starts_with("--") => {
+                    format!("{usage} [{} <count>]", argument.name)
+                }
                 (_, true) => format!("{usage} [<{}>]", argument.name),
                 (_, false) => format!("{usage} <{}>", argument.name),
             }
@@ -190,6 +196,15 @@ impl<'a> Words<'a> {
             None => Ok(false),
             Some(word) if word == name => Ok(true),
             Some(_) => Err(Refusal::Usage),
+        }
+    }
+
+    /// A number from 0 to `most`, if there is one.
+    pub(super) fn count(&mut self, most: usize) -> Result<Option<usize>, Refusal> {
+        let Some(word) = self.next() else { return Ok(None) };
+        match word.parse() {
+            Ok(count) if count <= most => Ok(Some(count)),
+            _ => Err(Refusal::because(format!("{word}: a count is a number from 0 to {most}"))),
         }
     }
 

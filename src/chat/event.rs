@@ -58,6 +58,13 @@ pub enum Event {
         /// Whether it was written before the user came.
         history: bool,
     },
+    /// What the user asked for of a channel's past has been shown.
+    History {
+        /// Which channel.
+        channel: ChannelName,
+        /// How many messages that was.
+        messages: usize,
+    },
     /// A private message for the user.
     Private {
         /// Who wrote it.

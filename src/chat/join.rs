@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::{Event, MemberChange};
+use super::history::HISTORY_MAX;
 use super::payload::Payload;
 use super::{CHANNELS_MAX, Chat, Context, Pending, Then};
 use crate::chord;
@@ -22,13 +23,17 @@ use crate::records::{RecordKey, Statement};
 
 pub(super) const COMMAND: Command = Command {
     name: "join",
-    arguments: &[Argument::required("channel", Kind::Channel)],
-    about: "Join a channel: its messages are shown from now on",
+    arguments: &[Argument::required("channel", Kind::Channel), Argument::optional("--history", Kind::Count)],
+    about: "Join a channel: its last messages are shown, and those from now on",
     run,
 };
 
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let channel = words.channel()?;
+    let history = match words.switch("--history")? {
+        true => words.count(HISTORY_MAX)?.ok_or(Refusal::Usage)?,
+        false => chat.history,
+    };
     words.end()?;
     match chat.sessions.get(&channel).map(|session| session.stage) {
         Some(Stage::Joining | Stage::Joined) => {
@@ -40,7 +45,8 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
     if chat.sessions.len() == CHANNELS_MAX {
         return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
     }
-    chat.sessions.insert(channel.clone(), Session::default());
+    let shown = chat.shown_before.remove(&channel).unwrap_or_default();
+    chat.sessions.insert(channel.clone(), Session { history, shown, ..Session::default() });
     let membership = chat.membership(cx, true);
     let request = Payload::Join(Request { channel: channel.clone(), membership });
     let id = cx.ask_root(&RecordKey::Channel(channel.clone()), request);
@@ -83,6 +89,10 @@ pub struct MemberChanged {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Session {
     pub(super) stage: Stage,
+    /// How many messages from before are shown.
+    history: usize,
+    /// The request with which they are being read: what comes meanwhile is shown after them.
+    pub(super) reading: Option<Number>,
     /// The place of the last message that was shown: everything up to here has been.
     pub(super) seen: Option<Place>,
     /// Which messages were shown last: one that two roots have placed comes twice.
@@ -120,6 +130,15 @@ impl Chat {
     pub(super) fn joined_channels(&self) -> Vec<ChannelName> {
         let joined = self.sessions.iter().filter(|(_, session)| session.stage == Stage::Joined);
         joined.map(|(channel, _)| channel.clone()).collect()
+    }
+
+    /// The user is no longer in a channel; what was shown of it is remembered.
+    pub(super) fn end_session(&mut self, channel: &ChannelName) {
+        if self.shown_before.len() == CHANNELS_MAX {
+            self.shown_before.pop_first();
+        }
+        let session = self.sessions.remove(channel);
+        self.shown_before.extend(session.map(|session| (channel.clone(), session.shown)));
     }
 
     /// A statement of this user's about a channel.
@@ -179,16 +198,20 @@ impl Chat {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
         session.seen = answer.last;
+        let history = session.history;
         for (nick, node) in &answer.members {
             self.meet(nick, *node);
         }
         let members = nicks(answer.members);
         cx.tell(Event::Joined { channel: channel.clone(), members });
-        self.show_ahead(cx, &channel);
+        match answer.last {
+            Some(last) if 0 < history => self.read_up_to(cx, channel, last, history),
+            _ => self.show_ahead(cx, &channel),
+        }
     }
 
     pub(super) fn on_join_failed(&mut self, cx: &mut Context<'_>, channel: ChannelName, reason: &str) {
-        self.sessions.remove(&channel);
+        self.end_session(&channel);
         cx.error("join", format!("{channel} was not joined: {reason}"));
     }
 

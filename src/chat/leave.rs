@@ -93,7 +93,7 @@ impl Chat {
     }
 
     pub(super) fn on_left(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
-        self.sessions.remove(&channel);
+        self.end_session(&channel);
         cx.tell(Event::Left { channel });
     }
 

@@ -8,6 +8,7 @@ pub mod command;
 pub mod event;
 mod exit;
 mod help;
+pub mod history;
 pub(crate) mod join;
 pub(crate) mod leave;
 mod msg;
@@ -62,6 +63,8 @@ pub struct Chat {
     last_version: u64,
     stage: Stage,
     sessions: BTreeMap<ChannelName, join::Session>,
+    /// What was shown of the channels that the user has left: who comes back is not shown it again.
+    shown_before: BTreeMap<ChannelName, recent::Recent>,
     outboxes: BTreeMap<event::Recipient, send::Outbox>,
     /// What is done when a request is answered.
     pending: BTreeMap<Number, Pending>,
@@ -69,6 +72,8 @@ pub struct Chat {
     writes: VecDeque<Write>,
     /// The terms in which this root gives out places.
     terms: BTreeMap<ChannelName, send::Term>,
+    /// How many messages who joins a channel is shown.
+    history: usize,
     known: BTreeMap<Nick, Known>,
     /// Which private messages were shown last: one whose answer was lost comes again.
     heard: recent::Recent,
@@ -112,6 +117,7 @@ enum Pending {
     LookUp(event::Recipient),
     Private(event::Recipient),
     FindNode(event::Recipient),
+    History(history::Past),
     Trace(String),
 }
 
@@ -186,16 +192,23 @@ impl Chat {
             last_version: now.as_micros(),
             stage: Stage::New,
             sessions: BTreeMap::new(),
+            shown_before: BTreeMap::new(),
             outboxes: BTreeMap::new(),
             pending: BTreeMap::new(),
             writes: VecDeque::new(),
             terms: BTreeMap::new(),
+            history: history::HISTORY,
             known: BTreeMap::new(),
             heard: recent::Recent::default(),
             claimed: now,
             renewed: now,
             expired: now,
         }
+    }
+
+    /// Shows whoever joins a channel that many messages from before, at most [`history::HISTORY_MAX`].
+    pub fn set_history(&mut self, history: usize) {
+        self.history = history.min(history::HISTORY_MAX);
     }
 
     /// The user's nick.
@@ -245,6 +258,7 @@ impl Chat {
             Payload::Send(ref send) => self.on_send(cx, &request, send.clone()),
             Payload::Renew(ref renew) => self.on_renew(cx, &request, renew.clone()),
             Payload::Who(ref channel) => self.on_who(cx, &request, channel),
+            Payload::History(ref history) => self.on_history(cx, &request, history),
             // A confused peer: these are no requests.
             _ => {}
         }
@@ -280,9 +294,12 @@ impl Chat {
             (Pending::LookUp(to), Payload::Found(found)) => self.on_looked_up(cx, to, found),
             (Pending::FindNode(to), Payload::NodeFound(found)) => self.on_node_found(cx, to, found),
             (Pending::Private(to), Payload::PrivateHeard(heard)) => self.on_private_heard(cx, to, heard),
+            (Pending::History(past), Payload::Past(answer)) => self.on_past(cx, id, past, answer),
             (Pending::Release, _) => {}
-            (pending, Payload::Refused(reason)) => self.on_refused(cx, pending, reason),
-            (pending, _) => self.on_refused(cx, pending, format!("{from} gave an answer that does not fit")),
+            (pending, Payload::Refused(reason)) => self.on_refused(cx, id, pending, reason),
+            (pending, _) => {
+                self.on_refused(cx, id, pending, format!("{from} gave an answer that does not fit"));
+            }
         }
     }
 
@@ -296,11 +313,11 @@ impl Chat {
         };
         match (pending, why) {
             (Pending::Private(to), Failure::Unreachable) => self.on_person_gone(cx, to),
-            (pending, _) => self.on_refused(cx, pending, reason),
+            (pending, _) => self.on_refused(cx, id, pending, reason),
         }
     }
 
-    fn on_refused(&mut self, cx: &mut Context<'_>, pending: Pending, reason: String) {
+    fn on_refused(&mut self, cx: &mut Context<'_>, id: Number, pending: Pending, reason: String) {
         match pending {
             Pending::Claim => self.on_claim_failed(cx, &reason),
             Pending::Suggest(_) => self.refuse_nick(cx, None),
@@ -313,6 +330,7 @@ impl Chat {
                 self.on_private_failed(cx, to, &reason);
             }
             Pending::Renew(channel) => self.on_renew_failed(&channel),
+            Pending::History(past) => self.on_past_failed(cx, id, past, &reason),
             Pending::Release | Pending::Trace(_) => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{claim, join, leave, msg, renew, send};
+use super::{claim, history, join, leave, msg, renew, send};
 use crate::id::{IdPrefix, NodeHandle};
 use crate::records;
 use crate::records::name::{ChannelName, Nick};
@@ -55,6 +55,10 @@ pub enum Payload {
     Who(ChannelName),
     /// Answers [`Payload::Who`].
     Members(Vec<(Nick, NodeHandle)>),
+    /// "What was said in this channel?", to its root; answered by [`Payload::Past`].
+    History(history::Request),
+    /// Answers [`Payload::History`].
+    Past(history::Answer),
 }
 
 impl From<records::Message> for Payload {

@@ -128,14 +128,14 @@ impl Chat {
     pub(super) fn on_renewed(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.catching_up = false;
-        if session.stage != Stage::Joined {
+        if session.stage != Stage::Joined || session.reading.is_some() {
             return;
         }
         for entry in answer.missed {
             if session.seen < Some(entry.place) {
                 session.seen = Some(entry.place);
                 if session.shown.is_new(entry.id) {
-                    super::send::show(cx, channel.clone(), entry);
+                    super::send::show(cx, channel.clone(), entry, false);
                 }
             }
         }

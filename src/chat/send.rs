@@ -280,7 +280,9 @@ impl Chat {
 
     /// Shows the messages that follow on the last one shown; asks for what is missing before the others.
     pub(super) fn show_ahead(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
-        let Some(session) = self.sessions.get_mut(channel) else { return };
+        let Some(session) = self.sessions.get_mut(channel).filter(|session| session.reading.is_none()) else {
+            return;
+        };
         while let Some(first) = session.ahead.first_entry() {
             let place = *first.key();
             let is_shown = session.seen.is_some_and(|seen| place <= seen);
@@ -291,7 +293,7 @@ impl Chat {
                 let delivery = first.remove();
                 session.seen = Some(place);
                 if session.shown.is_new(delivery.entry.id) {
-                    show(cx, delivery.channel, delivery.entry);
+                    show(cx, delivery.channel, delivery.entry, false);
                 }
             } else {
                 return self.catch_up(cx, channel);
@@ -300,8 +302,8 @@ impl Chat {
     }
 }
 
-/// Shows a message of a channel.
-pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry) {
+/// Shows a message of a channel; `history` says whether it is from before the user came.
+pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry, history: bool) {
     cx.tell(Event::Message {
         channel,
         from: entry.from,
@@ -309,6 +311,6 @@ pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry) {
         id: entry.id,
         epoch: entry.place.epoch,
         seq: entry.place.seq,
-        history: false,
+        history,
     });
 }

@@ -215,6 +215,13 @@ impl Log {
         self.entries.range((from, Bound::Unbounded)).map(|(_, (entry, _))| entry)
     }
 
+    /// The messages before `place`, or all, newest first.
+    pub fn newest_before(&self, place: Option<Place>) -> impl Iterator<Item = &Entry> {
+        use std::ops::Bound;
+        let to = place.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries.range((Bound::Unbounded, to)).rev().map(|(_, (entry, _))| entry)
+    }
+
     /// How many messages there are.
     pub fn len(&self) -> usize {
         self.entries.len()

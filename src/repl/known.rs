@@ -60,7 +60,9 @@ impl Known {
                 self.learn_channel(channel);
                 self.learn_nick(from);
             }
-            Event::Sent { to: Recipient::Channel(channel), .. } => self.learn_channel(channel),
+            Event::Sent { to: Recipient::Channel(channel), .. } | Event::History { channel, .. } => {
+                self.learn_channel(channel);
+            }
             Event::Sent { to: Recipient::Nick(nick), .. }
             | Event::Private { from: nick, .. }
             | Event::Whois { nick, .. } => self.learn_nick(nick),

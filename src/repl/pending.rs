@@ -52,6 +52,7 @@ impl Pending {
             Event::Left { .. } => self.strike("leave"),
             Event::Help { .. } => self.strike("help"),
             Event::Who { .. } => self.strike("who"),
+            Event::History { .. } => self.strike("history"),
             Event::Channels { .. } => self.strike("channels"),
             Event::Names { .. } => self.strike("names"),
             Event::Whois { .. } => self.strike("whois"),

@@ -146,6 +146,8 @@ impl Text {
             Event::Error { command, message } => self.error(command, message),
             Event::Help { text } => format!("{}\n", safe::lines(text)),
             Event::Who { channel, members } => self.people(channel, members),
+            Event::History { channel, messages: 0 } => format!("Nothing has been said in {channel} yet.\n"),
+            Event::History { .. } => String::new(),
             Event::Channels { channels } => channels_line(channels),
             Event::Names { names } => match &names[..] {
                 [] => "You have seen nobody yet.\n".to_owned(),

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use chord_chat::chat::TEXT_BYTES_MAX;
-use chord_chat::chat::command::{COMMANDS, Kind};
+use chord_chat::chat::command::{Argument, COMMANDS, Kind};
 use serde_json::Value;
 
 use crate::fleet::{Node, is, text};
@@ -52,7 +52,13 @@ fn a_missing_argument_gets_the_usage_and_nothing_is_sent() {
         }
         // One argument too many; a text has no end, and `who` takes what is there for a channel.
         if !command.arguments.iter().any(|argument| argument.kind == Kind::Text) {
-            let line = format!("{} {}", command.name, "word ".repeat(command.arguments.len() + 1));
+            let word = |argument: &Argument| match argument.kind {
+                Kind::Count if argument.name.starts_with("--") => format!("{} 1 ", argument.name),
+                Kind::Count => "1 ".to_owned(),
+                _ => "word ".to_owned(),
+            };
+            let words: String = command.arguments.iter().map(word).collect();
+            let line = format!("{} {words}word", command.name);
             assert_eq!(error(&mut alice, &line), format!("usage: {}", command.usage()), "{line}");
         }
     }

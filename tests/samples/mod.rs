@@ -17,7 +17,7 @@ pub fn samples() -> Vec<Event> {
     samples
 }
 
-const KINDS: usize = 18;
+const KINDS: usize = 19;
 
 /// A new kind of event does not compile here until it has a number, and then it needs a sample.
 fn kind(event: &Event) -> usize {
@@ -40,6 +40,7 @@ fn kind(event: &Event) -> usize {
         Event::RingState { .. } => 15,
         Event::Trace { .. } => 16,
         Event::Bye { .. } => 17,
+        Event::History { .. } => 18,
     }
 }
 
@@ -136,6 +137,8 @@ fn answers() -> Vec<Event> {
             channel: channel("rust"),
             members: vec![(nick("alice"), node(7000)), (nick("bob"), node(7001))],
         },
+        Event::History { channel: channel("rust"), messages: 1 },
+        Event::History { channel: channel("ruby"), messages: 0 },
         Event::Channels { channels: vec![channel("ruby"), channel("rust")] },
         Event::Names { names: vec![nick("alice"), nick("bob")] },
         Event::Whois { nick: nick("bob"), node: node(7001), root: node(7002) },

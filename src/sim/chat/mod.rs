@@ -38,8 +38,6 @@ pub enum Weather {
 #[derive(Debug)]
 pub struct Oracle {
     weather: Weather,
-    /// How many events have been told: what was told before has a smaller number.
-    moment: u64,
     people: BTreeMap<NodeHandle, Person>,
     /// What will be or was said, by its text.
     sayings: BTreeMap<String, (NodeHandle, Recipient)>,
@@ -73,8 +71,8 @@ struct Person {
     is_over: bool,
     /// Whether everything was handed over before that.
     in_good_order: bool,
-    /// The channels they are in, and since when.
-    joined: BTreeMap<ChannelName, u64>,
+    /// The channels they are in.
+    joined: BTreeSet<ChannelName>,
     /// The channels they have left.
     left: BTreeSet<ChannelName>,
     shown: BTreeSet<MessageId>,
@@ -87,7 +85,6 @@ struct Person {
 #[derive(Debug)]
 struct Message {
     to: Recipient,
-    queued: u64,
     state: SentState,
     /// Epoch and number, once somebody was shown it.
     place: Option<(u64, u64)>,
@@ -108,7 +105,6 @@ impl Oracle {
     pub fn new(weather: Weather) -> Oracle {
         Oracle {
             weather,
-            moment: 0,
             people: BTreeMap::new(),
             sayings: BTreeMap::new(),
             messages: BTreeMap::new(),
@@ -124,13 +120,11 @@ impl Oracle {
     }
 
     fn on_event(&mut self, network: &Network<Node>, node: NodeHandle, event: &Event) {
-        self.moment += 1;
         match event {
             Event::Ready { nick, .. } => self.on_ready(network, node, nick),
             Event::Joined { channel, .. } => {
-                let moment = self.moment;
                 let person = self.person(node);
-                person.joined.insert(channel.clone(), moment);
+                person.joined.insert(channel.clone());
                 person.left.remove(channel);
             }
             Event::Left { channel } => {
@@ -192,7 +186,7 @@ impl Oracle {
             assert_eq!(before, place, "{id} has one place");
         }
         let person = self.person(node);
-        assert!(person.joined.contains_key(channel), "{node:?} is shown {id} and is not in {channel}");
+        assert!(person.joined.contains(channel), "{node:?} is shown {id} and is not in {channel}");
         assert!(person.shown.insert(id), "{node:?} is shown {id} twice");
         let last_of_author = person.last_of.insert((channel.clone(), id.author), id.counter);
         let last = person.last.insert(channel.clone(), place);
@@ -233,7 +227,7 @@ impl Oracle {
     fn on_sent(&mut self, node: NodeHandle, id: MessageId, to: &Recipient, state: &SentState) {
         assert_eq!(id.author, node, "people hear of their own messages: {id}");
         if *state == SentState::Queued {
-            let message = Message::new(to.clone(), self.moment);
+            let message = Message::new(to.clone());
             assert!(self.messages.insert(id, message).is_none(), "{id} is queued twice");
             return;
         }
@@ -299,7 +293,7 @@ impl Person {
             nick,
             is_over: false,
             in_good_order: true,
-            joined: BTreeMap::new(),
+            joined: BTreeSet::new(),
             left: BTreeSet::new(),
             shown: BTreeSet::new(),
             last_of: BTreeMap::new(),
@@ -309,8 +303,8 @@ impl Person {
 }
 
 impl Message {
-    fn new(to: Recipient, queued: u64) -> Message {
-        Message { to, queued, state: SentState::Queued, place: None, text: None }
+    fn new(to: Recipient) -> Message {
+        Message { to, state: SentState::Queued, place: None, text: None }
     }
 }
 

@@ -37,10 +37,9 @@ impl Oracle {
             if message.state != SentState::Stored {
                 continue;
             }
+            // Who comes later is shown the last messages, and here no channel has more.
             let missed = |&(&node, person): &(&NodeHandle, &Person)| {
-                network.get(node).is_some()
-                    && person.joined.get(channel).is_some_and(|&joined| joined < message.queued)
-                    && !person.shown.contains(id)
+                network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
             };
             if let Some((node, _)) = self.people.iter().find(missed) {
                 return Err(format!("{node:?} was not shown {id}, which is stored in {channel}"));
@@ -53,7 +52,7 @@ impl Oracle {
     fn check_channels(&self, network: &Network<Node>, ring: &Ring<'_>) -> Result<(), String> {
         let mut members: BTreeMap<&ChannelName, BTreeSet<NodeHandle>> = BTreeMap::new();
         for (&node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
-            for channel in person.joined.keys() {
+            for channel in &person.joined {
                 members.entry(channel).or_default().insert(node);
             }
         }
@@ -114,28 +113,32 @@ impl Oracle {
         network.get(node).is_none() && !in_good_order
     }
 
-    /// Whether everything that was acknowledged, or may be on the way to be, is on enough nodes, and not
-    /// only on those that are `gone`.
+    /// Whether everything that was acknowledged, or may be on the way to be, is on enough of the nodes that
+    /// keep it, and on one of those that are asked for it when others are `gone`.
     fn is_kept_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
         // Who is about to go does not count.
         let stays = |node: &Node| node.chat().is_ready() || !self.people.contains_key(&node.me());
-        let stay = || network.machines().filter(|node| stays(node));
-        let needed = ACKNOWLEDGED.min(stay().count());
-        self.acknowledged(network).all(|is_known| {
-            let holders: Vec<NodeHandle> = stay().filter(|node| is_known(node)).map(Machine::me).collect();
-            let is_kept = || holders.iter().any(|holder| !gone.contains(holder));
-            holders.is_empty() || (needed <= holders.len() && is_kept())
+        let mut stay: Vec<&Node> = network.machines().filter(|node| stays(node)).collect();
+        stay.sort_by_key(|node| node.me().id());
+        self.acknowledged(network).all(|(key, is_known)| {
+            let first = stay.partition_point(|node| node.me().id() < key);
+            let keepers = || stay[first..].iter().chain(&stay[..first]);
+            let holders = keepers().take(COPIES).filter(|node| is_known(node)).count();
+            let mut left = keepers().filter(|node| !gone.contains(&node.me()));
+            let asked = left.by_ref().take(1 + ACKNOWLEDGED);
+            holders == 0 || (ACKNOWLEDGED.min(stay.len()) <= holders && { asked }.any(|node| is_known(node)))
         })
     }
 
-    fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = Known<'a>> {
+    fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = (Id, Known<'a>)> {
         let now = network.now();
         let messages = self.messages.iter().filter_map(|(id, message)| match &message.to {
             Recipient::Channel(channel) => {
                 let is_known = move |node: &Node| {
                     node.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some())
                 };
-                Some(Box::new(is_known) as Known<'a>)
+                let key = RecordKey::Channel(channel.clone()).id();
+                Some((key, Box::new(is_known) as Known<'a>))
             }
             Recipient::Nick(_) | Recipient::Node(_) => None,
         });
@@ -150,17 +153,17 @@ impl Oracle {
                 let claims = other.records().claims(nick);
                 claims.is_some_and(|claims| is_holder(claims.holder(now)) == is_held)
             };
-            Box::new(is_known) as Known<'a>
+            (RecordKey::Name(nick.clone()).id(), Box::new(is_known) as Known<'a>)
         });
         let members = people.flat_map(move |(&node, person)| {
-            let joined = person.joined.keys().map(|channel| (channel, true));
+            let joined = person.joined.iter().map(|channel| (channel, true));
             let left = person.left.iter().map(|channel| (channel, false));
             joined.chain(left).map(move |(channel, is_member)| {
                 let is_known = move |other: &Node| {
                     let channel = other.records().channel(channel);
                     channel.is_some_and(|channel| channel.is_member(now, node) == is_member)
                 };
-                Box::new(is_known) as Known<'a>
+                (RecordKey::Channel(channel.clone()).id(), Box::new(is_known) as Known<'a>)
             })
         });
         messages.chain(names).chain(members)
@@ -197,7 +200,7 @@ impl Oracle {
     }
 }
 
-/// Something that was acknowledged, as a test whether a node knows it.
+/// Something that was acknowledged, as a test whether a node knows it; beside it stands where it lives.
 type Known<'a> = Box<dyn Fn(&Node) -> bool + 'a>;
 
 /// The nodes that run, in the order of the ring.
