@@ -189,6 +189,9 @@ impl Records {
             _ => Source::Done { to_successor },
         };
         takeover.sources.insert(from, source.clone());
+        if takeover.root == Some(from) {
+            takeover.ask_enough(now, chord);
+        }
         if why == Why::Crash {
             // Between the lost predecessor and the one before, others may live that have not notified yet.
             takeover.ask_roots(now, chord, keepers);

@@ -47,6 +47,11 @@ impl Takeover {
     ///
     /// A node that joins asks the first as its successor, whoever that is by now.
     pub(super) fn ask_enough<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        let waits_for = self.root.and_then(|root| self.sources.get(&root));
+        if matches!(waits_for, Some(Source::Asked { .. } | Source::Refused { .. })) {
+            // As long as it may live, it may write what no copy has told of yet.
+            return;
+        }
         let joins = self.why == Why::NewPredecessor;
         for (i, node) in chord.successors().to_vec().into_iter().enumerate() {
             let to_successor = joins && i == 0;

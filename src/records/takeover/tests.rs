@@ -213,6 +213,20 @@ fn of_a_node_before_that_is_gone_the_copies_are_asked() {
 }
 
 #[test]
+fn what_copies_knew_while_a_node_before_lived_does_not_count() {
+    let [a, b, c, d, e, f] = nodes();
+    let (mut joiner, asked) = Root::joiner(c, a, &[d, e, f, a]);
+    let more = joiner.answer(find(&asked, d), Fetched { start: Some(b), ..nothing() });
+    joiner.answer(find(&more, b), refusal());
+    let again = joiner.wait(ASK_AGAIN);
+    assert_eq!(again.iter().map(|asked| asked.node).collect::<Vec<_>>(), [b], "it lives, and may write");
+    let copies = joiner.lose(b);
+    let nodes: BTreeSet<_> =
+        copies.iter().filter(|asked| asked.range == range(a, b)).map(|asked| asked.node).collect();
+    assert_eq!(nodes, BTreeSet::from([d, e, f]));
+}
+
+#[test]
 fn who_is_taking_over_gives_nothing_yet() {
     let [a, b, c, d, e] = nodes();
     let mut root = Root::of(&[a, c, d, e], d);
