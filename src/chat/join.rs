@@ -99,10 +99,8 @@ pub(super) struct Session {
     pub(super) shown: super::recent::Recent,
     /// Messages that came before one that is missing, with the place of the one before each.
     pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
-    /// Whether the root is being asked for what is missing.
-    pub(super) catching_up: bool,
-    /// The last message that waited for a missing one when the root was asked.
-    pub(super) asked_for: Option<Place>,
+    /// The request with which the root is being asked for what is missing.
+    pub(super) catching_up: Option<Number>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

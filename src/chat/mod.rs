@@ -30,6 +30,7 @@ use self::payload::Payload;
 use crate::chord::message::Number;
 use crate::chord::{Chord, Failure, Request, trace::Way};
 use crate::id::NodeHandle;
+use crate::records::channel::Place;
 pub use crate::records::channel::TEXT_BYTES_MAX;
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{Migrated, RecordKey, Records};
@@ -110,7 +111,8 @@ enum Pending {
     Release,
     Join(ChannelName),
     Leave(ChannelName),
-    Renew(ChannelName),
+    /// Of a channel, and the last message that waited for a missing one then.
+    Renew(ChannelName, Option<Place>),
     Send(ChannelName),
     Who(ChannelName),
     Whois(Nick),
@@ -287,7 +289,9 @@ impl Chat {
             (Pending::Suggest(nick), Payload::Found(found)) => self.on_suggestion(cx, nick, found),
             (Pending::Join(channel), Payload::Joined(answer)) => self.on_joined_channel(cx, channel, answer),
             (Pending::Leave(channel), Payload::Done) => self.on_left(cx, channel),
-            (Pending::Renew(channel), Payload::Renewed(answer)) => self.on_renewed(cx, channel, answer),
+            (Pending::Renew(channel, asked_for), Payload::Renewed(answer)) => {
+                self.on_renewed(cx, id, channel, asked_for, answer);
+            }
             (Pending::Send(channel), Payload::Done) => self.on_stored(cx, channel),
             (Pending::Who(channel), Payload::Members(members)) => self.on_members(cx, channel, members),
             (Pending::Whois(nick), Payload::Found(found)) => self.on_whois(cx, nick, found, from),
@@ -329,7 +333,7 @@ impl Chat {
             Pending::LookUp(to) | Pending::Private(to) | Pending::FindNode(to) => {
                 self.on_private_failed(cx, to, &reason);
             }
-            Pending::Renew(channel) => self.on_renew_failed(&channel),
+            Pending::Renew(channel, _) => self.on_renew_failed(id, &channel),
             Pending::History(past) => self.on_past_failed(cx, id, past, &reason),
             Pending::Release | Pending::Trace(_) => {}
         }

@@ -75,20 +75,25 @@ impl Chat {
         }
     }
 
-    fn renew_membership(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
+    /// Asks the root of a channel, and returns the number of the request.
+    fn renew_membership(&mut self, cx: &mut Context<'_>, channel: &ChannelName) -> Option<Number> {
         let membership = self.membership(cx, true);
-        let Some(session) = self.sessions.get(channel) else { return };
+        let session = self.sessions.get(channel)?;
+        let waiting = session.ahead.last_key_value().map(|(&place, _)| place);
         let request = Request { channel: channel.clone(), membership, seen: session.seen };
         let id = cx.ask_root(&RecordKey::Channel(channel.clone()), Payload::Renew(request));
-        self.pending.insert(id, Pending::Renew(channel.clone()));
+        self.pending.insert(id, Pending::Renew(channel.clone(), waiting));
+        Some(id)
     }
 
     /// Asks for what is missing before a message that has come.
     pub(super) fn catch_up(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
-        let Some(session) = self.sessions.get_mut(channel) else { return };
-        if !std::mem::replace(&mut session.catching_up, true) {
-            session.asked_for = session.ahead.last_key_value().map(|(&place, _)| place);
-            self.renew_membership(cx, channel);
+        if self.sessions.get(channel).is_none_or(|session| session.catching_up.is_some()) {
+            return;
+        }
+        let id = self.renew_membership(cx, channel);
+        if let Some(session) = self.sessions.get_mut(channel) {
+            session.catching_up = id;
         }
     }
 
@@ -125,9 +130,16 @@ impl Chat {
         self.after_write(cx, Then::Renew(Acknowledged { origin: request.origin, id: request.id, answer }));
     }
 
-    pub(super) fn on_renewed(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
+    pub(super) fn on_renewed(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: Number,
+        channel: ChannelName,
+        asked_for: Option<Place>,
+        answer: Answer,
+    ) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
-        session.catching_up = false;
+        session.catching_up.take_if(|asked| *asked == id);
         if session.stage != Stage::Joined || session.reading.is_some() {
             return;
         }
@@ -143,9 +155,7 @@ impl Chat {
             return self.catch_up(cx, &channel);
         }
         // What the root does not have although it was asked later than the rest came, nobody has.
-        let asked_for = session.asked_for.take();
-        if let Some(session) = self.sessions.get_mut(&channel)
-            && let Some(first) = session.ahead.first_entry()
+        if let Some(first) = session.ahead.first_entry()
             && Some(*first.key()) <= asked_for
         {
             session.seen = session.seen.max(first.get().after);
@@ -154,9 +164,9 @@ impl Chat {
     }
 
     /// The next message that comes, or the next renewal, asks again.
-    pub(super) fn on_renew_failed(&mut self, channel: &ChannelName) {
+    pub(super) fn on_renew_failed(&mut self, id: Number, channel: &ChannelName) {
         if let Some(session) = self.sessions.get_mut(channel) {
-            session.catching_up = false;
+            session.catching_up.take_if(|asked| *asked == id);
         }
     }
 }

@@ -16,6 +16,9 @@ use crate::time::Time;
 /// How long a hop may be silent before the way goes around it.
 const HOP_SILENCE: Duration = Duration::from_secs(1);
 
+/// How long a trace may take.
+const TRACE_DEADLINE: Duration = Duration::from_secs(30);
+
 /// The longest way by fingers, in nodes.
 const HOPS_MAX: usize = 128;
 
@@ -70,11 +73,12 @@ pub(super) struct Trace {
     way: Way,
     asked: NodeHandle,
     since: Time,
+    deadline: Time,
 }
 
 impl Trace {
     pub(super) fn next_wakeup(&self) -> Time {
-        self.since + HOP_SILENCE
+        self.deadline.min(self.since + HOP_SILENCE)
     }
 }
 
@@ -84,7 +88,7 @@ impl<P: Clone> Chord<P> {
         self.set_time(now);
         let id = self.new_number();
         let way = Way { key, linear, hops: Vec::new(), silent: Vec::new(), end: Err(DeadEnd::NobodyNearer) };
-        let trace = Trace { way, asked: self.me, since: self.now };
+        let trace = Trace { way, asked: self.me, since: self.now, deadline: self.now + TRACE_DEADLINE };
         if self.traces.len() == TRACES_MAX {
             self.end_trace(id, trace, Err(DeadEnd::TooMany));
         } else {
@@ -138,13 +142,14 @@ impl<P: Clone> Chord<P> {
     fn take_step(&mut self, id: Number, mut trace: Trace, step: Step) {
         trace.way.hops.push((trace.asked, self.now.since(trace.since)));
         let hops_max = if trace.way.linear { LINEAR_HOPS_MAX } else { HOPS_MAX };
+        let is_over = trace.deadline <= self.now || hops_max <= trace.way.hops.len();
         match step {
             Step::Here => {
                 let root = trace.asked;
                 self.end_trace(id, trace, Ok(root));
             }
             Step::Unknown => self.end_trace(id, trace, Err(DeadEnd::NobodyNearer)),
-            Step::To(_) if hops_max <= trace.way.hops.len() => {
+            Step::To(_) if is_over => {
                 self.end_trace(id, trace, Err(DeadEnd::TooLong));
             }
             Step::To(node) => {
@@ -195,7 +200,7 @@ impl<P: Clone> Chord<P> {
     fn go_around(&mut self, id: Number) {
         let Some(mut trace) = self.traces.remove(&id) else { return };
         trace.way.silent.push(trace.asked);
-        if trace.way.silent.len() == AVOID_MAX {
+        if trace.way.silent.len() == AVOID_MAX || trace.deadline <= self.now {
             return self.end_trace(id, trace, Err(DeadEnd::NoAnswer));
         }
         // The one before answered once; if it is silent, too, it is the next to be avoided.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chord::message::Step;
+use crate::chord::trace::DeadEnd;
 
 #[test]
 fn a_trace_goes_around_a_node_that_does_not_answer() {
@@ -37,4 +38,31 @@ fn a_trace_goes_back_to_who_came_between() {
     let step = |node| Message::NextHop { question: 1, step: Step::To(node) };
     assert_eq!(feed(&mut node, b, ask(true)), [send(b, step(c))]);
     assert_eq!(feed(&mut node, b, ask(false)), [send(b, step(b))]);
+}
+
+#[test]
+fn a_trace_that_takes_too_long_ends() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    let id = node.trace(START, d.id(), true);
+    let mut now = START;
+    let mut asked = b;
+    // Nodes that answer, and lead on and on.
+    for (i, next) in [c, b, c, b].into_iter().cycle().enumerate() {
+        now = now + Duration::from_millis(900);
+        node.handle(
+            now,
+            Input::Message { from: asked, message: Message::NextHop { question: id, step: Step::To(next) } },
+        );
+        asked = next;
+        let end = outputs(&mut node).into_iter().find_map(|output| match output {
+            Output::Upcall(Upcall::Traced { way, .. }) => Some(way.end),
+            _ => None,
+        });
+        if let Some(end) = end {
+            assert_eq!(end, Err(DeadEnd::TooLong));
+            assert_eq!(now.since(START).as_secs(), 30, "after {i} answers");
+            return;
+        }
+    }
 }
