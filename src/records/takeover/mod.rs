@@ -192,10 +192,8 @@ impl Records {
         if takeover.root == Some(from) {
             takeover.ask_enough(now, chord);
         }
-        if why == Why::Crash {
-            // Between the lost predecessor and the one before, others may live that have not notified yet.
-            takeover.ask_roots(now, chord, keepers);
-        }
+        // Others may live in the range that the next node has not heard of yet.
+        takeover.ask_roots(now, chord, keepers);
         let is_in_range = !accepted && !to_successor && range.contains(from.id());
         let others = match start {
             _ if is_in_range => takeover.split_off(from, now + TAKEOVER_DEADLINE),

@@ -120,17 +120,18 @@ impl Oracle {
         let stays = |node: &Node| node.chat().is_ready() || !self.people.contains_key(&node.me());
         let mut stay: Vec<&Node> = network.machines().filter(|node| stays(node)).collect();
         stay.sort_by_key(|node| node.me().id());
-        self.acknowledged(network).all(|(key, is_known)| {
+        self.acknowledged(network).all(|Known { key, is_certain, is_known }| {
             let first = stay.partition_point(|node| node.me().id() < key);
             let keepers = || stay[first..].iter().chain(&stay[..first]);
             let holders = keepers().take(COPIES).filter(|node| is_known(node)).count();
             let mut left = keepers().filter(|node| !gone.contains(&node.me()));
             let asked = left.by_ref().take(1 + ACKNOWLEDGED);
-            holders == 0 || (ACKNOWLEDGED.min(stay.len()) <= holders && { asked }.any(|node| is_known(node)))
+            (holders == 0 && !is_certain)
+                || (ACKNOWLEDGED.min(stay.len()) <= holders && { asked }.any(|node| is_known(node)))
         })
     }
 
-    fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = (Id, Known<'a>)> {
+    fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = Known<'a>> {
         let now = network.now();
         let messages = self.messages.iter().filter_map(|(id, message)| match &message.to {
             Recipient::Channel(channel) => {
@@ -138,7 +139,8 @@ impl Oracle {
                     node.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some())
                 };
                 let key = RecordKey::Channel(channel.clone()).id();
-                Some((key, Box::new(is_known) as Known<'a>))
+                let is_certain = message.state == SentState::Stored;
+                Some(Known { key, is_certain, is_known: Box::new(is_known) })
             }
             Recipient::Nick(_) | Recipient::Node(_) => None,
         });
@@ -153,7 +155,8 @@ impl Oracle {
                 let claims = other.records().claims(nick);
                 claims.is_some_and(|claims| is_holder(claims.holder(now)) == is_held)
             };
-            (RecordKey::Name(nick.clone()).id(), Box::new(is_known) as Known<'a>)
+            let (key, is_certain) = (RecordKey::Name(nick.clone()).id(), self.people.contains_key(&node));
+            Known { key, is_certain, is_known: Box::new(is_known) }
         });
         let members = people.flat_map(move |(&node, person)| {
             let joined = person.joined.iter().map(|channel| (channel, true));
@@ -163,7 +166,8 @@ impl Oracle {
                     let channel = other.records().channel(channel);
                     channel.is_some_and(|channel| channel.is_member(now, node) == is_member)
                 };
-                (RecordKey::Channel(channel.clone()).id(), Box::new(is_known) as Known<'a>)
+                let key = RecordKey::Channel(channel.clone()).id();
+                Known { key, is_certain: true, is_known: Box::new(is_known) }
             })
         });
         messages.chain(names).chain(members)
@@ -200,8 +204,15 @@ impl Oracle {
     }
 }
 
-/// Something that was acknowledged, as a test whether a node knows it; beside it stands where it lives.
-type Known<'a> = Box<dyn Fn(&Node) -> bool + 'a>;
+/// Something that was acknowledged.
+struct Known<'a> {
+    /// Where it lives.
+    key: Id,
+    /// Whether its author has heard that it was, and not only may hear so soon.
+    is_certain: bool,
+    /// Whether a node knows it.
+    is_known: Box<dyn Fn(&Node) -> bool + 'a>,
+}
 
 /// The nodes that run, in the order of the ring.
 struct Ring<'a> {
