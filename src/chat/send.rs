@@ -169,7 +169,7 @@ impl Chat {
             let is_known = cx.records.channel(&channel).is_some_and(|known| known.log.get(&id).is_some());
             if !is_known {
                 let place = self.next_place(cx, &channel);
-                let entry = Entry { place, id, from: from.clone(), text };
+                let entry = Entry { place, id, from: from.clone(), text, at: cx.now };
                 cx.records.write(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// How many messages of a channel are kept: the newest.
 pub const LOG_MAX: usize = 1000;
+
+/// How long a message is kept at most after its root gave it its place.
+pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A channel's record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,13 +82,14 @@ impl Channel {
         self.members.get(now, node)
     }
 
-    /// Writes what a copy must know to know the same.
-    pub(super) fn write_facts(&self, facts: &mut String) -> fmt::Result {
+    /// Writes what a copy must know to know the same, of its log only what stands after `horizon`.
+    pub(super) fn write_facts(&self, facts: &mut String, horizon: Option<Place>) -> fmt::Result {
         for member in self.members.all() {
             write!(facts, "{} {} ", member.node.addr(), member.version)?;
         }
-        for id in self.log.places.keys() {
+        for Entry { place, id, .. } in self.log.after(horizon) {
             write!(facts, "{} {} ", id.author.addr(), id.counter)?;
+            write!(facts, "{} {} {} ", place.epoch, place.root.addr(), place.seq)?;
         }
         Ok(())
     }
@@ -99,7 +104,9 @@ impl Channel {
     }
 
     pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
-        self.members.prune(now)
+        let mut pruned = self.members.prune(now);
+        self.log.prune(now, &mut pruned);
+        pruned
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -150,14 +157,23 @@ pub struct Entry {
     pub from: Nick,
     /// What it says.
     pub text: String,
+    /// When the root gave it its place, by the root's clock.
+    pub at: Time,
 }
 
-/// The messages of a channel, the newest [`LOG_MAX`], each once and in its place.
+impl Entry {
+    fn is_over(&self, now: Time) -> bool {
+        self.at + KEPT_FOR <= now
+    }
+}
+
+/// The messages of a channel, the newest [`LOG_MAX`] of the last [`KEPT_FOR`], each once and in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Log {
     entries: BTreeMap<Place, (Entry, u64)>,
     places: BTreeMap<MessageId, Place>,
-    /// The newest place that was dropped for want of room: nothing up to here is accepted again.
+    /// The newest place that was dropped, for want of room or for its age: nothing up to here is accepted
+    /// again.
     horizon: Option<Place>,
 }
 
@@ -168,8 +184,14 @@ impl Log {
     /// No root gives out a place twice: its epochs begin with its clock, so one that has lost its memory
     /// does not come back to a former one. Were it to, the first message here would keep the place.
     /// The revisions of what had to go are added to `dropped`.
-    pub(super) fn merge(&mut self, entry: Entry, revision: u64, dropped: &mut Vec<u64>) -> bool {
-        let is_too_old = self.horizon.is_some_and(|horizon| entry.place <= horizon);
+    pub(super) fn merge(
+        &mut self,
+        now: Time,
+        entry: Entry,
+        revision: u64,
+        dropped: &mut Vec<u64>,
+    ) -> bool {
+        let is_too_old = Some(entry.place) <= self.horizon || entry.is_over(now);
         let is_placed = self.places.get(&entry.id).is_some_and(|&known| known <= entry.place);
         if is_too_old || is_placed || self.entries.contains_key(&entry.place) {
             return false;
@@ -178,14 +200,30 @@ impl Log {
             dropped.extend(self.entries.remove(&later).map(|(_, revision)| revision));
         }
         self.entries.insert(entry.place, (entry, revision));
-        while LOG_MAX < self.entries.len()
-            && let Some((place, (oldest, revision))) = self.entries.pop_first()
-        {
-            self.places.remove(&oldest.id);
-            self.horizon = Some(place);
-            dropped.push(revision);
+        while LOG_MAX < self.entries.len() {
+            dropped.extend(self.drop_first());
         }
         !dropped.contains(&revision)
+    }
+
+    /// Forgets the messages that have been kept long enough; the revisions that they had are added to
+    /// `dropped`.
+    fn prune(&mut self, now: Time, dropped: &mut Vec<u64>) {
+        while self.entries.first_key_value().is_some_and(|(_, (entry, _))| entry.is_over(now)) {
+            dropped.extend(self.drop_first());
+        }
+    }
+
+    fn drop_first(&mut self) -> Option<u64> {
+        let (place, (oldest, revision)) = self.entries.pop_first()?;
+        self.places.remove(&oldest.id);
+        self.horizon = Some(place);
+        Some(revision)
+    }
+
+    /// The newest place that was dropped: what two copies have up to there is not compared.
+    pub fn horizon(&self) -> Option<Place> {
+        self.horizon
     }
 
     /// The message with this id.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::channel::Place;
+use super::repair::Offered;
 use super::takeover::Fetched;
 use super::{RecordKey, Records, Statement, Why};
 use crate::chord::{Chord, Failure, Range};
@@ -38,13 +40,15 @@ pub enum Message {
     Offer {
         /// Which record.
         key: RecordKey,
-        /// What the sender has of it, summed up.
-        digest: u64,
+        /// Up to which place the sender has dropped the messages of a channel.
+        horizon: Option<Place>,
     },
     /// Answers [`Message::Offer`].
     Offered {
-        /// Whether the root lacks something that the digest shows, and should be told.
-        wanted: bool,
+        /// What the root has of the record, summed up, but for what stands before either horizon.
+        digest: u64,
+        /// Up to which place the root has dropped the messages of a channel.
+        horizon: Option<Place>,
         /// Whether the sender is one of those that should keep it.
         keep: bool,
     },
@@ -66,7 +70,7 @@ impl Records {
             Message::Fetch { range, after, to_successor } => {
                 Some(self.on_fetch(now, chord, from, range, after, to_successor))
             }
-            Message::Offer { key, digest } => Some(self.on_offer(chord, from, &key, digest)),
+            Message::Offer { key, horizon } => Some(self.on_offer(chord, from, &key, horizon)),
             Message::Merged | Message::Fetched(_) | Message::Offered { .. } => None,
         }
     }
@@ -83,7 +87,9 @@ impl Records {
         match message {
             Message::Merged => self.on_merged(id) || self.on_offer_merged(now, chord, id, from),
             Message::Fetched(fetched) => self.on_fetched(now, chord, id, from, fetched),
-            Message::Offered { wanted, keep } => self.on_offered(now, chord, id, from, (wanted, keep)),
+            Message::Offered { digest, horizon, keep } => {
+                self.on_offered(now, chord, id, from, Offered { digest, horizon, keep })
+            }
             // A confused peer: these are no answers.
             Message::Merge { .. } | Message::Fetch { .. } | Message::Offer { .. } => false,
         }

@@ -267,7 +267,7 @@ impl Records {
             (Record::Channel(channel), Statement::Message(entry)) => {
                 let subject = Subject::Message(entry.id);
                 let mut dropped = Vec::new();
-                let news = channel.log.merge(entry, revision, &mut dropped);
+                let news = channel.log.merge(now, entry, revision, &mut dropped);
                 for revision in dropped {
                     self.journal.remove(&revision);
                 }

@@ -1,20 +1,24 @@
 //! Repair: a copy that has not heard of a record for a while asks its root.
 //!
-//! copy -> … -> root of the key: Offer { key, digest }
-//! root -> copy: Offered { wanted, keep }
-//! copy -> root, if wanted: Merge
+//! copy -> … -> root of the key: Offer { key, horizon }
+//! root -> copy: Offered { digest, horizon, keep }
+//! copy -> root, if the copy has another digest: Merge
 //!
 //! copy -> whoever told it last to keep the record, if that is not the root: Offer
 //! it -> copy: Offered
 //!
 //! So what a root missed reaches it in the end, and a node that should no longer keep a copy drops
 //! it, once the root has everything that it knows.
+//!
+//! Each side drops old messages by its own count and clock, and neither takes back what it has dropped.
+//! So only what stands after both horizons is compared and told: otherwise two copies would offer each
+//! other for ever what the other does not want.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::time::Duration;
 
-use super::{Message, Record, RecordKey, Records};
+use super::channel::Place;
+use super::{Message, Record, RecordKey, Records, Statement};
 use crate::chord::{Chord, Failure};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
@@ -53,8 +57,17 @@ struct Told {
     key: RecordKey,
     /// Whether it is kept afterwards.
     keep: bool,
+    /// Up to where the root has dropped messages: those it does not take back.
+    horizon: Option<Place>,
     /// Up to which revision the root has been told.
     reached: u64,
+}
+
+/// What the root of a record has of it.
+pub(super) struct Offered {
+    pub(super) digest: u64,
+    pub(super) horizon: Option<Place>,
+    pub(super) keep: bool,
 }
 
 impl Records {
@@ -108,8 +121,8 @@ impl Records {
         // What is too much for now, the next rounds offer.
         for key in keys.into_iter().take(OFFERED_AT_ONCE_MAX) {
             let id = key.id();
-            let digest = self.digest(&key);
-            let number = chord.request(now, id, Message::Offer { key: key.clone(), digest }.into());
+            let horizon = self.horizon(&key);
+            let number = chord.request(now, id, Message::Offer { key: key.clone(), horizon }.into());
             self.repair.under_way.insert(number, Step::Offered(key));
         }
     }
@@ -132,12 +145,13 @@ impl Records {
         chord: &Chord<P>,
         from: NodeHandle,
         key: &RecordKey,
-        digest: u64,
+        horizon: Option<Place>,
     ) -> Message {
         // Who is taking over has yet to learn who its copies are.
         let keeps = self.is_copy(from) && chord.is_root(key.id()) != Some(false);
         let keep = keeps || !self.is_ready(key.id());
-        Message::Offered { wanted: self.digest(key) != digest, keep }
+        let own = self.horizon(key);
+        Message::Offered { digest: self.digest(key, horizon.max(own)), horizon: own, keep }
     }
 
     pub(super) fn on_offered<P: Clone + From<Message>>(
@@ -146,7 +160,7 @@ impl Records {
         chord: &mut Chord<P>,
         id: u64,
         from: NodeHandle,
-        (wanted, keep): (bool, bool),
+        Offered { digest, horizon, keep }: Offered,
     ) -> bool {
         let key = match self.repair.under_way.remove(&id) {
             Some(Step::Offered(key)) => key,
@@ -161,8 +175,8 @@ impl Records {
         if from == chord.me() {
             return true;
         }
-        if wanted {
-            self.tell_root(now, chord, from, Told { key, keep, reached: 0 });
+        if self.digest(&key, horizon.max(self.horizon(&key))) != digest {
+            self.tell_root(now, chord, from, Told { key, keep, horizon, reached: 0 });
         } else if !keep {
             self.drop_copy(now, chord, from, key);
         }
@@ -175,13 +189,19 @@ impl Records {
         now: Time,
         chord: &mut Chord<P>,
         root: NodeHandle,
-        Told { key, keep, reached }: Told,
+        Told { key, keep, horizon, reached }: Told,
     ) {
-        let (statements, reached) = self.statements_after(now, reached, |_, other, _| *other == key);
+        let (mut statements, reached) = self.statements_after(now, reached, |_, other, _| *other == key);
+        statements.retain(|(_, statement)| match statement {
+            Statement::Message(entry) => horizon < Some(entry.place),
+            Statement::Member(..) | Statement::Claim(..) => true,
+        });
         if !statements.is_empty() {
             let message = Message::Merge { migrates: None, statements };
             let number = chord.request_to(now, root, message.into());
-            self.repair.under_way.insert(number, Step::Told(Told { key, keep, reached }));
+            self.repair.under_way.insert(number, Step::Told(Told { key, keep, horizon, reached }));
+        } else if reached < self.revision {
+            self.tell_root(now, chord, root, Told { key, keep, horizon, reached });
         } else if !keep {
             self.drop_copy(now, chord, root, key);
         }
@@ -224,9 +244,9 @@ impl Records {
         let keeper = self.held.get(&key).and_then(|held| held.keeper);
         match keeper.filter(|&keeper| keeper != root && keeper != chord.me()) {
             Some(keeper) => {
-                let digest = self.digest(&key);
+                let horizon = self.horizon(&key);
                 let number =
-                    chord.request_to(now, keeper, Message::Offer { key: key.clone(), digest }.into());
+                    chord.request_to(now, keeper, Message::Offer { key: key.clone(), horizon }.into());
                 self.repair.under_way.insert(number, Step::AskedKeeper(key));
             }
             None => self.drop_record_of_another(chord, &key),
@@ -240,16 +260,146 @@ impl Records {
         }
     }
 
-    /// A record summed up: two copies that know the same have the same digest.
-    pub fn digest(&self, key: &RecordKey) -> u64 {
+    fn horizon(&self, key: &RecordKey) -> Option<Place> {
+        match self.held.get(key).map(|held| &held.record) {
+            Some(Record::Channel(channel)) => channel.log.horizon(),
+            Some(Record::Name(_)) | None => None,
+        }
+    }
+
+    /// A record summed up, of a channel's messages those after `horizon`: two copies that know the same have
+    /// the same digest.
+    pub fn digest(&self, key: &RecordKey, horizon: Option<Place>) -> u64 {
         let mut facts = String::new();
         let known = match self.held.get(key).map(|held| &held.record) {
-            Some(Record::Channel(channel)) => channel.write_facts(&mut facts),
+            Some(Record::Channel(channel)) => channel.write_facts(&mut facts, horizon),
             Some(Record::Name(claims)) => claims.write_facts(&mut facts),
-            None => write!(facts, "nothing"),
+            None => Ok(()),
         };
         known.expect("writing to a text cannot fail");
         let hash = Id::hash(facts);
         u64::from_be_bytes(std::array::from_fn(|i| hash.as_bytes()[i]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::channel::{Entry, KEPT_FOR, LOG_MAX, MessageId};
+    use super::*;
+    use crate::chord::{self as ring, Output, Upcall};
+    use crate::machine::Input;
+
+    const START: Time = Time::from_micros(1_800_000_000_000_000);
+
+    /// The root of a channel and another node that has it.
+    struct Pair {
+        nodes: Vec<(Chord<Message>, Records)>,
+        key: RecordKey,
+        now: Time,
+    }
+
+    impl Pair {
+        fn new() -> Pair {
+            let mut ring = [7000, 7001].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+            ring.sort();
+            let key = RecordKey::Channel("rust".parse().unwrap());
+            let mut nodes: Vec<_> =
+                ring.iter().map(|&me| (Chord::ideal(&ring, me, 16, START), Records::default())).collect();
+            nodes.sort_by_key(|(chord, _)| chord.is_root(key.id()) != Some(true));
+            let mut pair = Pair { nodes, key, now: START };
+            assert_eq!(pair.repair(), 0, "the first round is yet to come");
+            pair
+        }
+
+        fn learn(&mut self, node: usize, counters: std::ops::RangeInclusive<u64>, at: Time) {
+            let author = self.nodes[0].0.me();
+            for seq in counters {
+                let place = Place { epoch: 1, root: author, seq };
+                let id = MessageId { author, counter: seq };
+                let entry = Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at };
+                self.nodes[node].1.merge(self.now, &self.key, Statement::Message(entry));
+            }
+        }
+
+        /// One round of repair; returns how many times one tells the other messages.
+        fn repair(&mut self) -> usize {
+            self.now = self.now + REPAIR_EVERY;
+            let mut told = 0;
+            for (chord, records) in &mut self.nodes {
+                records.on_wakeup(self.now, chord);
+            }
+            while let Some((from, output)) = self.next_output() {
+                match output {
+                    Output::Send { to, message } => {
+                        told += usize::from(format!("{message:?}").contains("Merge {"));
+                        let from = self.nodes[from].0.me();
+                        let (chord, _) = self.nodes.iter_mut().find(|(chord, _)| chord.me() == to).unwrap();
+                        chord.handle(self.now, Input::Message { from, message });
+                    }
+                    Output::Upcall(Upcall::Deliver { request, .. } | Upcall::Receive { request }) => {
+                        let (chord, records) = &mut self.nodes[from];
+                        let ring::Request { origin, id, payload } = request;
+                        let answer = records.on_request(self.now, chord, origin, payload).unwrap();
+                        chord.reply_read(self.now, origin, id, answer);
+                    }
+                    Output::Upcall(Upcall::Reply { id, from: root, payload }) => {
+                        let (chord, records) = &mut self.nodes[from];
+                        records.on_reply(self.now, chord, id, root, payload);
+                    }
+                    Output::Upcall(_) => {}
+                }
+            }
+            told
+        }
+
+        /// The root tells its copy everything, and then the copy the root.
+        fn settle(&mut self) {
+            assert_ne!((self.repair(), self.repair()), (0, 0));
+        }
+
+        fn next_output(&mut self) -> Option<(usize, Output<Message>)> {
+            for (chord, records) in &mut self.nodes {
+                records.push(self.now, chord);
+            }
+            self.nodes.iter_mut().enumerate().find_map(|(i, (chord, _))| Some((i, chord.next_output()?)))
+        }
+
+        fn horizon(&self, node: usize) -> Option<u64> {
+            self.nodes[node].1.horizon(&self.key).map(|place| place.seq)
+        }
+    }
+
+    #[test]
+    fn two_copies_that_have_dropped_differently_fall_silent() {
+        const MORE: u64 = LOG_MAX as u64 + 300;
+        for (root, copy) in [(301..=MORE, 1..=MORE), (1..=MORE, 301..=MORE), (1..=MORE, 1..=900)] {
+            let mut pair = Pair::new();
+            pair.learn(0, root.clone(), START);
+            pair.learn(1, copy.clone(), START);
+            pair.settle();
+            assert_eq!(pair.repair(), 0, "{root:?} {copy:?}");
+        }
+        // The root has dropped by its clock what the copy still keeps, and the other way round.
+        for (early, late) in [(0, 1), (1, 0)] {
+            let mut pair = Pair::new();
+            pair.learn(0, 1..=20, START);
+            pair.learn(1, 1..=20, START);
+            pair.learn(late, 21..=30, START + KEPT_FOR);
+            pair.learn(early, 21..=25, START + KEPT_FOR);
+            pair.nodes[early].1.prune(START + KEPT_FOR);
+            assert_eq!((pair.horizon(early), pair.horizon(late)), (Some(20), None));
+            pair.settle();
+            assert_eq!(pair.repair(), 0, "{early} first");
+        }
+    }
+
+    #[test]
+    fn what_the_root_lacks_it_is_told_once() {
+        let mut pair = Pair::new();
+        pair.learn(0, 1..=20, START);
+        pair.learn(1, 1..=25, START);
+        pair.settle();
+        assert_eq!(pair.repair(), 0);
+        assert_eq!(pair.nodes[0].1.digest(&pair.key, None), pair.nodes[1].1.digest(&pair.key, None));
     }
 }

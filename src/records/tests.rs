@@ -33,6 +33,7 @@ fn entry(author: u16, counter: u64, epoch: u64, root: u16, seq: u64) -> Entry {
         id: MessageId { author: node(author), counter },
         from: "n".parse().unwrap(),
         text: "text".to_owned(),
+        at: NOW,
     }
 }
 

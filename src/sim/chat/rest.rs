@@ -249,10 +249,10 @@ impl<'a> Ring<'a> {
             self.nodes.iter().flat_map(|node| node.records().keys()).collect();
         for (key, id) in keys {
             let root = self.place(id);
-            let known = self.nodes[root].records().digest(key);
+            let known = self.nodes[root].records().digest(key, None);
             for i in 1..COPIES.min(self.nodes.len()) {
                 let copy = self.nodes[(root + i) % self.nodes.len()];
-                if copy.records().digest(key) != known {
+                if copy.records().digest(key, None) != known {
                     return Err(format!("{:?} does not know the same of {key} as its root", copy.me()));
                 }
             }
