@@ -73,6 +73,8 @@ pub struct Chat {
     writes: VecDeque<Write>,
     /// The terms in which this root gives out places.
     terms: BTreeMap<ChannelName, send::Term>,
+    /// Where the user's last message to a channel stands: the next one comes after it.
+    stored: BTreeMap<ChannelName, Place>,
     /// How many messages who joins a channel is shown.
     history: usize,
     known: BTreeMap<Nick, Known>,
@@ -199,6 +201,7 @@ impl Chat {
             pending: BTreeMap::new(),
             writes: VecDeque::new(),
             terms: BTreeMap::new(),
+            stored: BTreeMap::new(),
             history: history::HISTORY,
             known: BTreeMap::new(),
             heard: recent::Recent::default(),
@@ -292,7 +295,7 @@ impl Chat {
             (Pending::Renew(channel, asked_for), Payload::Renewed(answer)) => {
                 self.on_renewed(cx, id, channel, asked_for, answer);
             }
-            (Pending::Send(channel), Payload::Done) => self.on_stored(cx, channel),
+            (Pending::Send(channel), Payload::Stored(place)) => self.on_stored(cx, channel, place),
             (Pending::Who(channel), Payload::Members(members)) => self.on_members(cx, channel, members),
             (Pending::Whois(nick), Payload::Found(found)) => self.on_whois(cx, nick, found, from),
             (Pending::LookUp(to), Payload::Found(found)) => self.on_looked_up(cx, to, found),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{claim, history, join, leave, msg, renew, send};
 use crate::id::{IdPrefix, NodeHandle};
 use crate::records;
+use crate::records::channel::Place;
 use crate::records::name::{ChannelName, Nick};
 
 /// The payload of the ring's messages.
@@ -16,7 +17,7 @@ pub enum Payload {
     Records(records::Message),
     /// "This is not done, for this reason"; answers any request.
     Refused(String),
-    /// "It is done, and enough copies have it"; answers [`Payload::Leave`] and [`Payload::Send`].
+    /// "It is done, and enough copies have it"; answers [`Payload::Leave`].
     Done,
     /// Claims, renews or gives up a name, at its root; answered by [`Payload::Claimed`].
     Claim(claim::Request),
@@ -40,7 +41,7 @@ pub enum Payload {
     Joined(join::Answer),
     /// Leaves a channel, at its root; answered by [`Payload::Done`].
     Leave(leave::Request),
-    /// Messages for a channel, to its root; answered by [`Payload::Done`].
+    /// Messages for a channel, to its root; answered by [`Payload::Stored`].
     Send(send::Request),
     /// A message, from the channel's root to a member; not answered.
     Delivery(send::Delivery),
@@ -59,6 +60,8 @@ pub enum Payload {
     History(history::Request),
     /// Answers [`Payload::History`].
     Past(history::Answer),
+    /// "Enough copies have the messages, the last one in this place"; answers [`Payload::Send`].
+    Stored(Place),
 }
 
 impl From<records::Message> for Payload {

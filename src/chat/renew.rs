@@ -20,9 +20,6 @@ use crate::records::name::ChannelName;
 use crate::records::{RecordKey, Statement};
 use crate::time::Time;
 
-/// How far the clock of a root may be ahead, in milliseconds: a day.
-const EPOCH_AHEAD_MAX: u64 = 24 * 60 * 60 * 1_000;
-
 /// How many missed messages come at a time.
 const MISSED_MAX: usize = 128;
 
@@ -120,12 +117,7 @@ impl Chat {
         let mut after = known.log.after(seen);
         let missed: Vec<Entry> = after.by_ref().take(MISSED_MAX).cloned().collect();
         let more = after.next().is_some();
-        // Nobody has seen what is yet to be said.
-        let seen = seen.filter(|seen| seen.epoch <= cx.now.as_micros() / 1_000 + EPOCH_AHEAD_MAX);
-        if known.log.last() < seen {
-            // The log was lost with all its copies: what comes next comes after what members have seen.
-            self.raise_term(&channel, seen);
-        }
+        self.come_after(cx, &channel, seen);
         let answer = Answer { missed, more };
         self.after_write(cx, Then::Renew(Acknowledged { origin: request.origin, id: request.id, answer }));
     }

@@ -1,12 +1,14 @@
 //! `send`: a message for everyone in a channel (item 5 of the assignment).
 //!
-//! n -> … -> root of the channel: Send { messages }
+//! n -> … -> root of the channel: Send { messages, after }
 //! root -> its copies: Merge                             see `records`
-//! root -> n: Done                                       once enough copies have them
+//! root -> n: Stored { place }                           once enough copies have them
 //! root -> each member: Delivery { message, after }
 //!
 //! One request of an author is under way to a channel at a time, with all messages that have come
 //! together meanwhile: so they arrive in the order in which they were written.
+//! Each request names the last message that its author has seen or written there: so its place comes after
+//! that one's, even if another root gave that out and this one has not heard of it.
 //! Each delivery names the message before it: so a member notices a gap.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,7 +19,7 @@ use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::{Event, MessageId, Recipient, SentState};
 use super::join::Stage;
 use super::payload::Payload;
-use super::{Chat, Context, Pending, TEXT_BYTES_MAX, Then};
+use super::{CHANNELS_MAX, Chat, Context, Pending, TEXT_BYTES_MAX, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
@@ -30,6 +32,9 @@ const OUTBOX_MAX: usize = 1000;
 
 /// How many messages one request holds.
 const MESSAGES_MAX: usize = 128;
+
+/// How far the clock of a root may be ahead, in milliseconds: a day.
+const EPOCH_AHEAD_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// How many messages of a channel a member keeps while an earlier one is missing.
 const AHEAD_MAX: usize = 1000;
@@ -55,6 +60,8 @@ pub struct Request {
     pub from: Nick,
     /// Each message, and which it is.
     pub messages: Vec<(MessageId, String)>,
+    /// The place of the last message of the channel that the author has been shown, or has written.
+    pub after: Option<Place>,
 }
 
 /// A message for a member.
@@ -112,6 +119,8 @@ pub(super) struct Acknowledged {
     id: Number,
     channel: ChannelName,
     messages: Vec<MessageId>,
+    /// Where the last of them stands.
+    last: Place,
 }
 
 impl Chat {
@@ -146,7 +155,9 @@ impl Chat {
         };
         let messages: Vec<_> = outbox.messages.iter().take(MESSAGES_MAX).cloned().collect();
         outbox.under_way = messages.len();
-        let request = Request { channel: channel.clone(), from: self.nick.clone(), messages };
+        let seen = self.sessions.get(channel).and_then(|session| session.seen);
+        let after = seen.max(self.stored.get(channel).copied());
+        let request = Request { channel: channel.clone(), from: self.nick.clone(), messages, after };
         let id = cx.ask_root(&RecordKey::Channel(channel.clone()), Payload::Send(request));
         self.pending.insert(id, Pending::Send(channel.clone()));
     }
@@ -155,15 +166,16 @@ impl Chat {
         &mut self,
         cx: &mut Context<'_>,
         request: &chord::Request<Payload>,
-        Request { channel, from, messages }: Request,
+        Request { channel, from, messages, after }: Request,
     ) {
         if messages.iter().any(|(_, text)| text.is_empty() || TEXT_BYTES_MAX < text.len()) {
             return cx.reply_read(request, Payload::Refused(super::text_rule()));
         }
-        let ids = messages.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<_> = messages.iter().map(|(id, _)| *id).collect();
         if !cx.records.has_room_for_messages(&channel) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
+        self.come_after(cx, &channel, after);
         for (id, text) in messages {
             // "A message has one place: an id that is in the log keeps it."
             let is_known = cx.records.channel(&channel).is_some_and(|known| known.log.get(&id).is_some());
@@ -173,7 +185,12 @@ impl Chat {
                 cx.records.write(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
             }
         }
-        let acknowledged = Acknowledged { origin: request.origin, id: request.id, channel, messages: ids };
+        let log = cx.records.channel(&channel).map(|known| &known.log);
+        let last = log.and_then(|log| ids.iter().filter_map(|id| log.get(id)).map(|entry| entry.place).max());
+        // A confused peer: it sends no message.
+        let Some(last) = last else { return };
+        let acknowledged =
+            Acknowledged { origin: request.origin, id: request.id, channel, messages: ids, last };
         self.after_write(cx, Then::Send(acknowledged));
     }
 
@@ -197,14 +214,17 @@ impl Chat {
         place
     }
 
-    /// The next place of a channel comes after `seen`.
-    pub(super) fn raise_term(&mut self, channel: &ChannelName, seen: Option<Place>) {
-        if let Some(seen) = seen {
-            let epoch = seen.epoch.saturating_add(1);
-            let term = self.terms.entry(channel.clone()).or_insert(Term { epoch, next_seq: 1 });
-            if term.epoch < epoch {
-                *term = Term { epoch, next_seq: 1 };
-            }
+    /// The next place that this root gives out comes after `seen`, which someone says that they have been
+    /// shown: another root gave that out, or the log was lost with all its copies.
+    pub(super) fn come_after(&mut self, cx: &Context<'_>, channel: &ChannelName, seen: Option<Place>) {
+        // Nobody has seen what is yet to be said.
+        let is_credible = |seen: &Place| seen.epoch <= cx.now.as_micros() / 1_000 + EPOCH_AHEAD_MAX;
+        let last = cx.records.channel(channel).and_then(|known| known.log.last());
+        let Some(seen) = seen.filter(is_credible).filter(|seen| last < Some(*seen)) else { return };
+        let epoch = seen.epoch.saturating_add(1);
+        let term = self.terms.entry(channel.clone()).or_insert(Term { epoch, next_seq: 1 });
+        if term.epoch < epoch {
+            *term = Term { epoch, next_seq: 1 };
         }
     }
 
@@ -214,7 +234,7 @@ impl Chat {
     }
 
     pub(super) fn on_send_acknowledged(&mut self, cx: &mut Context<'_>, send: Acknowledged) {
-        cx.chord.reply(cx.now, send.origin, send.id, Payload::Done);
+        cx.chord.reply(cx.now, send.origin, send.id, Payload::Stored(send.last));
         let Some(channel) = cx.records.channel(&send.channel) else { return };
         let members: Vec<NodeHandle> = channel.members(cx.now).map(|member| member.node).collect();
         let deliveries: Vec<Delivery> = send
@@ -244,7 +264,11 @@ impl Chat {
         }
     }
 
-    pub(super) fn on_stored(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
+    pub(super) fn on_stored(&mut self, cx: &mut Context<'_>, channel: ChannelName, place: Place) {
+        if self.stored.len() == CHANNELS_MAX && !self.stored.contains_key(&channel) {
+            self.stored.pop_first();
+        }
+        self.stored.insert(channel.clone(), place);
         self.finish_sending(cx, channel, SentState::Stored);
     }
 
