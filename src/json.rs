@@ -89,6 +89,16 @@ enum Fields<'a> {
         epoch: u64,
         seq: u64,
         history: bool,
+        late: bool,
+    },
+    Healed {
+        channel: &'a str,
+        members: Vec<&'a str>,
+    },
+    Renamed {
+        nick: &'a str,
+        was: &'a str,
+        holder: Node,
     },
     Private {
         from: &'a str,
@@ -201,7 +211,7 @@ fn fields(event: &Event) -> Fields<'_> {
         Event::Member { channel, nick, change } => {
             Fields::Member { channel: channel.as_str(), nick: nick.as_str(), change: member_change(*change) }
         }
-        Event::Message { channel, from, text, id, epoch, seq, history } => Fields::Message {
+        Event::Message { channel, from, text, id, epoch, seq, history, late } => Fields::Message {
             channel: channel.as_str(),
             from: from.as_str(),
             text,
@@ -209,7 +219,14 @@ fn fields(event: &Event) -> Fields<'_> {
             epoch: *epoch,
             seq: *seq,
             history: *history,
+            late: *late,
         },
+        Event::Healed { channel, members } => {
+            Fields::Healed { channel: channel.as_str(), members: nicks(members) }
+        }
+        Event::Renamed { nick, was, holder } => {
+            Fields::Renamed { nick: nick.as_str(), was: was.as_str(), holder: node(holder) }
+        }
         Event::Private { from, text, id } => {
             Fields::Private { from: from.as_str(), text, id: id.to_string() }
         }

@@ -173,6 +173,8 @@ impl Turn<'_> {
             self.node.records.push(self.now, &mut self.node.chord);
             let behind = self.node.records.take_behind(&self.node.chord);
             self.chat(|chat, cx| chat.catch_up_members(cx, behind));
+            let healed = self.node.records.take_healed();
+            self.chat(|chat, cx| chat.on_records_healed(cx, healed));
             self.chat(Chat::finish_writes);
             self.release_waiting();
             self.hand_out_events();

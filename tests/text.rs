@@ -62,7 +62,7 @@ fn colours_change_nothing_but_the_colour() {
 #[test]
 fn the_texts_of_others_cannot_forge_a_line_or_command_the_terminal() {
     let hostile = "x\n[#rust] alice: forged\r\x1b[2J\x1b]0;t\x07\u{9b}A\u{202e}\u{2028}\u{85}\0".to_owned();
-    let id = match &samples()[8] {
+    let id = match &samples()[9] {
         Event::Private { id, .. } => *id,
         other => panic!("{other:?}"),
     };
@@ -77,6 +77,7 @@ fn the_texts_of_others_cannot_forge_a_line_or_command_the_terminal() {
             epoch: 1,
             seq: 1,
             history: false,
+            late: false,
         },
         Event::Sent { id, to, state: SentState::Failed { reason: hostile.clone() } },
         Event::Error { command: hostile.clone(), message: hostile.clone() },
@@ -103,7 +104,7 @@ fn the_texts_of_others_cannot_forge_a_line_or_command_the_terminal() {
 fn a_message_of_ones_own_comes_back_or_gets_a_receipt() {
     let mut text = text(Colour::OFF);
     render(&mut text, &samples()[0]);
-    let id = match &samples()[8] {
+    let id = match &samples()[9] {
         Event::Private { id, .. } => *id,
         other => panic!("{other:?}"),
     };

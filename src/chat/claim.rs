@@ -3,6 +3,9 @@
 //! n -> … -> root of the nick: Claim { claim }          at the start, and every 30 s
 //! root -> n: Claimed { Held, or Taken by someone else }
 //! n -> … -> root of the nick: Claim { claim given up }  at exit
+//!
+//! Where a network was cut, one name may have been claimed in both parts: the earlier claim keeps it.
+//! The other person hears so with the next renewal, and takes a free name like it.
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +28,13 @@ pub(super) struct Starting {
     origin: RingOrigin,
     since: Time,
     holder: Option<NodeHandle>,
+    suggestions: u32,
+}
+
+/// Someone has claimed the user's name earlier: another one is being looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Renaming {
+    holder: NodeHandle,
     suggestions: u32,
 }
 
@@ -69,24 +79,29 @@ impl Chat {
     pub(super) fn claim_name(&mut self, cx: &mut Context<'_>) {
         if let Stage::Starting(starting) = &self.stage {
             let since = starting.since;
-            let id = self.send_claim(cx, since, true);
+            let id = self.send_claim(cx, self.nick.clone(), since, true);
             self.pending.insert(id, Pending::Claim);
         }
     }
 
-    fn send_claim(&mut self, cx: &mut Context<'_>, since: Time, held: bool) -> chord::message::Number {
+    fn send_claim(
+        &mut self,
+        cx: &mut Context<'_>,
+        nick: Nick,
+        since: Time,
+        held: bool,
+    ) -> chord::message::Number {
         let claim = Claim { holder: self.me, version: self.new_version(cx.now), since, held };
-        let nick = self.nick.clone();
         cx.ask_root(&RecordKey::Name(nick.clone()), Payload::Claim(Request { nick, claim }))
     }
 
     pub(super) fn renew_name(&mut self, cx: &mut Context<'_>) {
-        let id = self.send_claim(cx, self.claimed, true);
+        let id = self.send_claim(cx, self.nick.clone(), self.claimed, true);
         self.pending.insert(id, Pending::Claim);
     }
 
     pub(super) fn release_name(&mut self, cx: &mut Context<'_>) {
-        let id = self.send_claim(cx, self.claimed, false);
+        let id = self.send_claim(cx, self.nick.clone(), self.claimed, false);
         self.pending.insert(id, Pending::Release);
     }
 
@@ -124,22 +139,26 @@ impl Chat {
                 starting.holder = Some(holder);
                 self.suggest(cx);
             }
-            (_, Answer::Taken(holder)) => {
-                let (nick, at) = (&self.nick, holder.addr());
-                cx.error("node", format!("the name {nick} was claimed earlier by the node at {at}: others reach that one by it; restart with another --nick"));
+            (Stage::Ready, Answer::Taken(holder)) if self.renaming.is_none() => {
+                self.renaming = Some(Renaming { holder, suggestions: 0 });
+                self.suggest(cx);
             }
-            (_, Answer::Held) => {}
+            (_, Answer::Held | Answer::Taken(_)) => {}
         }
     }
 
     /// Looks for a name like the wanted one that is free.
     fn suggest(&mut self, cx: &mut Context<'_>) {
-        let Stage::Starting(starting) = &mut self.stage else { return };
-        if starting.suggestions == SUGGESTIONS {
+        let suggestions = match (&mut self.stage, &mut self.renaming) {
+            (Stage::Starting(starting), _) => &mut starting.suggestions,
+            (_, Some(renaming)) => &mut renaming.suggestions,
+            (_, None) => return,
+        };
+        if *suggestions == SUGGESTIONS {
             return self.refuse_nick(cx, None);
         }
-        starting.suggestions += 1;
-        let nick = numbered(&self.nick, starting.suggestions + 1);
+        *suggestions += 1;
+        let nick = numbered(&self.nick, *suggestions + 1);
         let id = cx.ask_root(&RecordKey::Name(nick.clone()), Payload::LookUp(nick.clone()));
         self.pending.insert(id, Pending::Suggest(nick));
     }
@@ -147,11 +166,34 @@ impl Chat {
     pub(super) fn on_suggestion(&mut self, cx: &mut Context<'_>, nick: Nick, found: Option<NodeHandle>) {
         match found {
             Some(_) => self.suggest(cx),
+            None if self.renaming.is_some() => {
+                let id = self.send_claim(cx, nick.clone(), cx.now, true);
+                self.pending.insert(id, Pending::Rename(nick, cx.now));
+            }
             None => self.refuse_nick(cx, Some(nick)),
         }
     }
 
+    /// The free name is the user's from now on, if nobody was faster.
+    pub(super) fn on_renamed(&mut self, cx: &mut Context<'_>, nick: Nick, since: Time, answer: Answer) {
+        let Some(Renaming { holder, .. }) = self.renaming else { return };
+        if answer != Answer::Held || !self.is_ready() {
+            return self.suggest(cx);
+        }
+        self.renaming = None;
+        self.release_name(cx);
+        let was = std::mem::replace(&mut self.nick, nick.clone());
+        self.claimed = since;
+        cx.tell(Event::Renamed { nick, was, holder });
+        // The channels hear of it.
+        self.renew(cx);
+    }
+
     pub(super) fn refuse_nick(&mut self, cx: &mut Context<'_>, free: Option<Nick>) {
+        if let Some(Renaming { holder, .. }) = self.renaming.take() {
+            let (nick, at) = (&self.nick, holder.addr());
+            return cx.error("node", format!("the name {nick} was claimed earlier by the node at {at}, and no other was found: others reach that one by it; restart with another --nick"));
+        }
         let Stage::Starting(Starting { holder: Some(holder), .. }) = self.stage else { return };
         let (nick, at) = (&self.nick, holder.addr());
         let advice = match free {

@@ -55,8 +55,27 @@ pub enum Event {
         epoch: u64,
         /// The place within the epoch, from 1.
         seq: u64,
-        /// Whether it was written before the user came.
+        /// Whether it was said before: before the user came, or while they were away.
         history: bool,
+        /// Whether it stands before messages that were shown already: it was said where the network was cut
+        /// off from here.
+        late: bool,
+    },
+    /// Two parts of the network, or two logs of a channel, have become one again.
+    Healed {
+        /// Which channel.
+        channel: ChannelName,
+        /// Everyone who is in it, in order, if they are not too many to list.
+        members: Vec<Nick>,
+    },
+    /// The user has another nick.
+    Renamed {
+        /// The nick from now on.
+        nick: Nick,
+        /// The one so far.
+        was: Nick,
+        /// The node of the person who claimed that one earlier.
+        holder: NodeHandle,
     },
     /// What the user asked for of a channel's past has been shown.
     History {

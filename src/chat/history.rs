@@ -5,6 +5,7 @@
 //!
 //! The newest come first, in parts that fit a message; they are shown when all that were wanted are there,
 //! oldest first.
+//! All that the root says is acknowledged, so that what anyone has been shown survives.
 
 use std::collections::VecDeque;
 
@@ -12,9 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::Event;
+use super::heal::Compared;
 use super::join::{Session, Stage};
 use super::payload::Payload;
-use super::{Chat, Context, Pending};
+use super::send::Said;
+use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::records::RecordKey;
@@ -41,7 +44,7 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
     let channel = words.channel()?;
     let wanted = words.count(HISTORY_MAX)?.unwrap_or(HISTORY);
     words.end()?;
-    chat.read_past(cx, Past { channel, wanted, before: None, entries: VecDeque::new(), is_asked_for: true });
+    chat.read_past(cx, Past::new(channel, wanted, None, Purpose::AskedFor));
     Ok(())
 }
 
@@ -73,21 +76,38 @@ pub(super) struct Past {
     before: Option<Place>,
     /// What has come, oldest first.
     entries: VecDeque<Entry>,
-    /// Whether the user has asked for it, and not just joined.
-    is_asked_for: bool,
+    purpose: Purpose,
+}
+
+/// Why a channel's past is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    /// The user wants to see it.
+    AskedFor,
+    /// The user has joined.
+    Joined,
+    /// The root has other messages than were shown.
+    Compared(Compared),
+}
+
+impl Past {
+    pub(super) fn new(channel: ChannelName, wanted: usize, before: Option<Place>, purpose: Purpose) -> Past {
+        Past { channel, wanted, before, entries: VecDeque::new(), purpose }
+    }
 }
 
 impl Chat {
-    /// Who has joined reads the end of what was said up to `last`.
+    /// Reads the end of what was said up to `last`.
     pub(super) fn read_up_to(
         &mut self,
         cx: &mut Context<'_>,
         channel: ChannelName,
         last: Place,
         wanted: usize,
+        purpose: Purpose,
     ) {
         let before = Some(Place { seq: last.seq.saturating_add(1), ..last });
-        self.read_past(cx, Past { channel, wanted, before, entries: VecDeque::new(), is_asked_for: false });
+        self.read_past(cx, Past::new(channel, wanted, before, purpose));
     }
 
     fn read_past(&mut self, cx: &mut Context<'_>, past: Past) {
@@ -96,7 +116,7 @@ impl Chat {
         let count = u16::try_from(missing).unwrap_or(u16::MAX);
         let request = Request { channel: past.channel.clone(), before, count };
         let id = cx.ask_root(&RecordKey::Channel(past.channel.clone()), Payload::History(request));
-        if !past.is_asked_for
+        if past.purpose != Purpose::AskedFor
             && let Some(session) = self.sessions.get_mut(&past.channel)
         {
             session.reading = Some(id);
@@ -107,11 +127,11 @@ impl Chat {
     /// Whether the answer `id` is of no use: the user has left the channel meanwhile.
     fn is_past_over(&self, id: Number, past: &Past) -> bool {
         let reads = |session: &Session| session.stage == Stage::Joined && session.reading == Some(id);
-        !past.is_asked_for && !self.sessions.get(&past.channel).is_some_and(reads)
+        past.purpose != Purpose::AskedFor && !self.sessions.get(&past.channel).is_some_and(reads)
     }
 
     pub(super) fn on_history(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         request: &chord::Request<Payload>,
         Request { channel, before, count }: &Request,
@@ -129,37 +149,62 @@ impl Chat {
             }
         }
         answer.entries.reverse();
-        cx.reply_read(request, Payload::Past(answer));
+        let payload = Payload::Past(answer);
+        self.after_write(cx, Then::AnswerRead { origin: request.origin, id: request.id, payload });
     }
 
     pub(super) fn on_past(&mut self, cx: &mut Context<'_>, id: Number, mut past: Past, answer: Answer) {
         if self.is_past_over(id, &past) {
             return;
         }
+        let from = match past.purpose {
+            Purpose::Compared(_) => self.sessions.get(&past.channel).and_then(|session| session.from),
+            Purpose::AskedFor | Purpose::Joined => None,
+        };
         let room = past.wanted - past.entries.len();
         let came = answer.entries.len();
-        for entry in answer.entries.into_iter().rev().take(room) {
+        let wanted = answer.entries.into_iter().rev().take_while(|entry| from < Some(entry.place));
+        for entry in wanted.take(room) {
             past.entries.push_front(entry);
         }
-        if answer.more && 0 < came && past.entries.len() < past.wanted {
+        let came_to_from = past.entries.front().is_some_and(|first| Some(first.place) <= from);
+        if answer.more && 0 < came && !came_to_from && past.entries.len() < past.wanted {
             return self.read_past(cx, past);
         }
-        self.show_past(cx, past);
-    }
-
-    fn show_past(&mut self, cx: &mut Context<'_>, past: Past) {
-        let Past { channel, entries, is_asked_for, .. } = past;
-        let count = entries.len();
-        let mut session = self.sessions.get_mut(&channel);
-        for entry in entries {
-            // Whoever asks is shown what they have seen already, too.
-            let is_new = session.as_mut().is_none_or(|session| session.shown.is_new(entry.id));
-            if is_new || is_asked_for {
-                super::send::show(cx, channel.clone(), entry, true);
+        match past.purpose {
+            Purpose::AskedFor => self.show_what_was_asked_for(cx, past),
+            Purpose::Joined => self.show_before_joining(cx, past, answer.more),
+            Purpose::Compared(compared) => {
+                let channel = past.channel.clone();
+                self.show_late(cx, past.channel, past.entries, compared);
+                self.finish_reading(cx, &channel);
             }
         }
-        if is_asked_for {
-            return cx.tell(Event::History { channel, messages: count });
+    }
+
+    /// Whoever asks is shown what they have seen already, too.
+    fn show_what_was_asked_for(&mut self, cx: &mut Context<'_>, Past { channel, entries, .. }: Past) {
+        let messages = entries.len();
+        let mut session = self.sessions.get_mut(&channel);
+        for entry in entries {
+            if let Some(session) = &mut session {
+                session.takes(&entry);
+            }
+            super::send::show(cx, channel.clone(), entry, Said::Earlier);
+        }
+        cx.tell(Event::History { channel, messages });
+    }
+
+    fn show_before_joining(&mut self, cx: &mut Context<'_>, past: Past, more: bool) {
+        let Past { channel, entries, .. } = past;
+        let Some(session) = self.sessions.get_mut(&channel) else { return };
+        // Where all was read, what comes there late is wanted as well.
+        let first = entries.front().map(|first| first.place).filter(|_| more);
+        session.from = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first });
+        for entry in entries {
+            if session.takes(&entry) {
+                super::send::show(cx, channel.clone(), entry, Said::Earlier);
+            }
         }
         self.finish_reading(cx, &channel);
     }
@@ -178,7 +223,7 @@ impl Chat {
         }
         let channel = past.channel;
         cx.error("history", format!("what was said in {channel} could not be read: {reason}"));
-        if !past.is_asked_for {
+        if past.purpose != Purpose::AskedFor {
             self.finish_reading(cx, &channel);
         }
     }

@@ -10,16 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::{Event, MemberChange};
-use super::history::HISTORY_MAX;
+use super::history::{HISTORY_MAX, Purpose};
 use super::payload::Payload;
+use super::recent::Recent;
 use super::{CHANNELS_MAX, Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
-use crate::records::channel::{Membership, Place};
+use crate::records::channel::{Entry, Membership, Place};
 use crate::records::lease::Age;
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
+use crate::time::Time;
 
 pub(super) const COMMAND: Command = Command {
     name: "join",
@@ -95,8 +97,15 @@ pub(super) struct Session {
     pub(super) reading: Option<Number>,
     /// The place of the last message that was shown: everything up to here has been.
     pub(super) seen: Option<Place>,
-    /// Which messages were shown last: one that two roots have placed comes twice.
-    pub(super) shown: super::recent::Recent,
+    /// Which messages were shown last, and in which place: one that two roots have placed comes twice.
+    pub(super) shown: Recent<Place>,
+    /// What stands up to here is not wanted: it was said long before the user came.
+    pub(super) from: Option<Place>,
+    /// By how much the sum of the messages shown is greater than the root's, when these were read again
+    /// last: some were shown that it does not have.
+    pub(super) surplus: u64,
+    /// When the user was told last that the network had healed.
+    pub(super) healed: Option<Time>,
     /// Messages that came before one that is missing, with the place of the one before each.
     pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
     /// The request with which the root is being asked for what is missing.
@@ -121,6 +130,18 @@ pub(super) struct Acknowledged {
     /// Whether the member was not there before.
     is_new: bool,
     last: Option<Place>,
+}
+
+impl Session {
+    /// Whether a message is to be shown: it has not been.
+    pub(super) fn takes(&mut self, entry: &Entry) -> bool {
+        if self.shown.contains(&entry.id) {
+            return false;
+        }
+        // What is not remembered any more is not asked for again.
+        self.from = self.from.max(self.shown.insert(entry.id, entry.place));
+        true
+    }
 }
 
 impl Chat {
@@ -196,6 +217,7 @@ impl Chat {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
         session.seen = answer.last;
+        session.from = answer.last;
         let history = session.history;
         for (nick, node) in &answer.members {
             self.meet(nick, *node);
@@ -203,7 +225,7 @@ impl Chat {
         let members = nicks(answer.members);
         cx.tell(Event::Joined { channel: channel.clone(), members });
         match answer.last {
-            Some(last) if 0 < history => self.read_up_to(cx, channel, last, history),
+            Some(last) if 0 < history => self.read_up_to(cx, channel, last, history, Purpose::Joined),
             _ => self.show_ahead(cx, &channel),
         }
     }

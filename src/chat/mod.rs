@@ -7,6 +7,7 @@ mod claim;
 pub mod command;
 pub mod event;
 mod exit;
+mod heal;
 mod help;
 pub mod history;
 pub(crate) mod join;
@@ -65,7 +66,7 @@ pub struct Chat {
     stage: Stage,
     sessions: BTreeMap<ChannelName, join::Session>,
     /// What was shown of the channels that the user has left: who comes back is not shown it again.
-    shown_before: BTreeMap<ChannelName, recent::Recent>,
+    shown_before: BTreeMap<ChannelName, recent::Recent<Place>>,
     outboxes: BTreeMap<event::Recipient, send::Outbox>,
     /// What is done when a request is answered.
     pending: BTreeMap<Number, Pending>,
@@ -79,9 +80,11 @@ pub struct Chat {
     history: usize,
     known: BTreeMap<Nick, Known>,
     /// Which private messages were shown last: one whose answer was lost comes again.
-    heard: recent::Recent,
+    heard: recent::Recent<()>,
     /// When the name was claimed first.
     claimed: Time,
+    /// The search for another name, when someone turns out to have claimed this one earlier.
+    renaming: Option<claim::Renaming>,
     renewed: Time,
     expired: Time,
 }
@@ -110,11 +113,12 @@ struct Known {
 enum Pending {
     Claim,
     Suggest(Nick),
+    /// Another name for the user, and since when it is claimed.
+    Rename(Nick, Time),
     Release,
     Join(ChannelName),
     Leave(ChannelName),
-    /// Of a channel, and the last message that waited for a missing one then.
-    Renew(ChannelName, Option<Place>),
+    Renew(ChannelName, renew::Asked),
     Send(ChannelName),
     Who(ChannelName),
     Whois(Nick),
@@ -139,7 +143,12 @@ enum Then {
         id: Number,
         payload: Payload,
     },
-    Renew(renew::Acknowledged),
+    /// A repeat of the request changes nothing more: the answer, which may be large, is not kept.
+    AnswerRead {
+        origin: NodeHandle,
+        id: Number,
+        payload: Payload,
+    },
     Join(join::Acknowledged),
     Leave(leave::Acknowledged),
     Send(send::Acknowledged),
@@ -148,6 +157,8 @@ enum Then {
         channel: ChannelName,
         members: BTreeSet<NodeHandle>,
     },
+    /// Who is concerned hears that this record was two.
+    TellHealed(RecordKey),
 }
 
 /// What a chat works with: the rest of its node.
@@ -206,6 +217,7 @@ impl Chat {
             known: BTreeMap::new(),
             heard: recent::Recent::default(),
             claimed: now,
+            renaming: None,
             renewed: now,
             expired: now,
         }
@@ -274,6 +286,7 @@ impl Chat {
         match payload {
             Payload::Delivery(delivery) => self.on_delivery(cx, delivery),
             Payload::MemberChanged(changed) => self.on_member_changed(cx, changed),
+            Payload::Healed(healed) => self.on_healed(cx, healed),
             // A confused peer: these want an answer, or are one.
             _ => {}
         }
@@ -290,10 +303,13 @@ impl Chat {
         match (pending, payload) {
             (Pending::Claim, Payload::Claimed(answer)) => self.on_claimed(cx, answer),
             (Pending::Suggest(nick), Payload::Found(found)) => self.on_suggestion(cx, nick, found),
+            (Pending::Rename(nick, since), Payload::Claimed(answer)) => {
+                self.on_renamed(cx, nick, since, answer);
+            }
             (Pending::Join(channel), Payload::Joined(answer)) => self.on_joined_channel(cx, channel, answer),
             (Pending::Leave(channel), Payload::Done) => self.on_left(cx, channel),
-            (Pending::Renew(channel, asked_for), Payload::Renewed(answer)) => {
-                self.on_renewed(cx, id, channel, asked_for, answer);
+            (Pending::Renew(channel, asked), Payload::Renewed(answer)) => {
+                self.on_renewed(cx, id, channel, asked, answer);
             }
             (Pending::Send(channel), Payload::Stored(place)) => self.on_stored(cx, channel, place),
             (Pending::Who(channel), Payload::Members(members)) => self.on_members(cx, channel, members),
@@ -327,7 +343,7 @@ impl Chat {
     fn on_refused(&mut self, cx: &mut Context<'_>, id: Number, pending: Pending, reason: String) {
         match pending {
             Pending::Claim => self.on_claim_failed(cx, &reason),
-            Pending::Suggest(_) => self.refuse_nick(cx, None),
+            Pending::Suggest(_) | Pending::Rename(..) => self.refuse_nick(cx, None),
             Pending::Join(channel) => self.on_join_failed(cx, channel, &reason),
             Pending::Leave(channel) => self.on_leave_failed(cx, channel, &reason),
             Pending::Send(channel) => self.on_send_failed(cx, channel, &reason),
@@ -354,11 +370,14 @@ impl Chat {
         while let Some(write) = self.writes.pop_front_if(|write| cx.records.is_acknowledged(write.revision)) {
             match write.then {
                 Then::Answer { origin, id, payload } => cx.chord.reply(cx.now, origin, id, payload),
-                Then::Renew(renew) => renew.answer(cx),
+                Then::AnswerRead { origin, id, payload } => {
+                    cx.chord.reply_read(cx.now, origin, id, payload);
+                }
                 Then::Join(join) => self.on_join_acknowledged(cx, join),
                 Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
                 Then::Send(send) => self.on_send_acknowledged(cx, send),
                 Then::CatchUp { channel, members } => Chat::show_last(cx, channel, &members),
+                Then::TellHealed(key) => Chat::tell_healed(cx, key),
             }
         }
         self.go_on_leaving(cx);

@@ -182,7 +182,8 @@ impl Chat {
         let heard = if is_mine && self.is_ready() { Heard::Shown } else { Heard::NotMe };
         if heard == Heard::Shown {
             self.meet(&private.from, request.origin);
-            if self.heard.is_new(private.id) {
+            if !self.heard.contains(&private.id) {
+                self.heard.insert(private.id, ());
                 cx.tell(Event::Private { from: private.from, text: private.text, id: private.id });
             }
         }

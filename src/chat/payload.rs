@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{claim, history, join, leave, msg, renew, send};
+use super::{claim, heal, history, join, leave, msg, renew, send};
 use crate::id::{IdPrefix, NodeHandle};
 use crate::records;
 use crate::records::channel::Place;
@@ -62,6 +62,8 @@ pub enum Payload {
     Past(history::Answer),
     /// "Enough copies have the messages, the last one in this place"; answers [`Payload::Send`].
     Stored(Place),
+    /// "This record was two, and is one again", from its root to whom it concerns; not answered.
+    Healed(heal::Healed),
 }
 
 impl From<records::Message> for Payload {

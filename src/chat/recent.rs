@@ -1,32 +1,48 @@
 //! Which messages have been shown: none is shown twice.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::records::channel::{LOG_MAX, MessageId};
+use crate::records::channel::{LOG_MAX, MessageId, Place};
 
-/// How many are remembered: as many as a channel keeps, for older ones do not come again.
-const RECENT_MAX: usize = LOG_MAX;
+/// How many are remembered: more than a channel keeps, for older ones do not come again.
+const RECENT_MAX: usize = 2 * LOG_MAX;
 
-/// The messages that were shown last.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Recent {
+/// The messages that were shown last, and what is remembered of each.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Recent<T> {
     oldest_first: VecDeque<MessageId>,
-    ids: BTreeSet<MessageId>,
+    known: BTreeMap<MessageId, T>,
 }
 
-impl Recent {
-    /// Whether the message has not been here before; from now on, it has.
-    pub(super) fn is_new(&mut self, id: MessageId) -> bool {
-        if !self.ids.insert(id) {
-            return false;
-        }
-        if self.oldest_first.len() == RECENT_MAX
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.ids.remove(&oldest);
+impl<T> Default for Recent<T> {
+    fn default() -> Recent<T> {
+        Recent { oldest_first: VecDeque::new(), known: BTreeMap::new() }
+    }
+}
+
+impl<T> Recent<T> {
+    pub(super) fn contains(&self, id: &MessageId) -> bool {
+        self.known.contains_key(id)
+    }
+
+    /// Remembers a message that has not been here before; returns what is forgotten for it.
+    pub(super) fn insert(&mut self, id: MessageId, remembered: T) -> Option<T> {
+        if self.known.insert(id, remembered).is_some() {
+            return None;
         }
         self.oldest_first.push_back(id);
-        true
+        if self.oldest_first.len() <= RECENT_MAX {
+            return None;
+        }
+        self.oldest_first.pop_front().and_then(|oldest| self.known.remove(&oldest))
+    }
+}
+
+impl Recent<Place> {
+    /// The messages after `after` and up to `upto`, summed up as the channel's root does it.
+    pub(super) fn sum(&self, after: Option<Place>, upto: Option<Place>) -> u64 {
+        let shown = self.known.iter().filter(|&(_, &place)| after < Some(place) && Some(place) <= upto);
+        MessageId::sum(shown.map(|(id, _)| *id))
     }
 }
 
@@ -40,9 +56,10 @@ mod tests {
         let author = NodeHandle::new(([127, 0, 0, 1], 7000).into());
         let id = |counter| MessageId { author, counter };
         let mut recent = Recent::default();
-        assert!((0..=RECENT_MAX as u64).all(|counter| recent.is_new(id(counter))));
-        assert!(!recent.is_new(id(1)));
-        assert!(recent.is_new(id(0)), "it was forgotten");
-        assert_eq!(recent.ids.len(), RECENT_MAX);
+        assert!((0..RECENT_MAX as u64).all(|counter| recent.insert(id(counter), counter).is_none()));
+        assert_eq!(recent.insert(id(1), 1), None, "it is known");
+        assert_eq!(recent.insert(id(RECENT_MAX as u64), 0), Some(0), "the oldest is forgotten");
+        assert!(recent.contains(&id(1)) && !recent.contains(&id(0)));
+        assert_eq!(recent.known.len(), RECENT_MAX);
     }
 }

@@ -2,18 +2,24 @@
 //! what it has missed.
 //! So a heartbeat is also the repair.
 //!
-//! n -> … -> root of the channel: Renew { membership, seen }   every 30 s, and when a gap is noticed
-//! root -> n: Renewed { missed }
+//! n -> … -> root of the channel: Renew { membership, from, seen }   every 30 s, and when a gap is noticed
+//! root -> n: Renewed { missed, sum }
+//!
+//! Of what stands up to the last message seen, the root gives a sum: if that is not the member's, messages
+//! have come there late, and are read (see `heal`).
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::MemberChange;
+use super::heal::Compared;
 use super::join::Stage;
 use super::payload::Payload;
+use super::send::Said;
 use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
-use crate::id::NodeHandle;
 use crate::records::channel::{Entry, Membership, Place};
 use crate::records::lease::{Age, RENEW_EVERY};
 use crate::records::name::ChannelName;
@@ -22,6 +28,9 @@ use crate::time::Time;
 
 /// How many missed messages come at a time.
 const MISSED_MAX: usize = 128;
+
+/// A message that is missed for longer was said while the user was away.
+const AWAY: Duration = Duration::from_secs(10);
 
 /// Renews a membership.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,6 +41,8 @@ pub struct Request {
     pub membership: Membership,
     /// The place of the last message that the member was shown.
     pub seen: Option<Place>,
+    /// The place up to which the member wants none.
+    pub from: Option<Place>,
 }
 
 /// What a member has missed.
@@ -41,20 +52,21 @@ pub struct Answer {
     pub missed: Vec<Entry>,
     /// Whether there are more.
     pub more: bool,
+    /// Up to which place the root has dropped messages.
+    pub horizon: Option<Place>,
+    /// The messages from what the member wants, or the horizon, up to the last one seen, summed up; see
+    /// [`MessageId::sum`](crate::records::channel::MessageId::sum).
+    pub sum: u64,
+    /// The root's clock.
+    pub now: Time,
 }
 
-/// A renewal that waits until enough copies have it, and all that the answer tells.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Acknowledged {
-    origin: NodeHandle,
-    id: Number,
-    answer: Answer,
-}
-
-impl Acknowledged {
-    pub(super) fn answer(self, cx: &mut Context<'_>) {
-        cx.chord.reply_read(cx.now, self.origin, self.id, Payload::Renewed(self.answer));
-    }
+/// What a member knew when it renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asked {
+    seen: Option<Place>,
+    /// The last message that waited for a missing one.
+    waiting: Option<Place>,
 }
 
 impl Chat {
@@ -77,9 +89,10 @@ impl Chat {
         let membership = self.membership(cx, true);
         let session = self.sessions.get(channel)?;
         let waiting = session.ahead.last_key_value().map(|(&place, _)| place);
-        let request = Request { channel: channel.clone(), membership, seen: session.seen };
+        let (seen, from) = (session.seen, session.from);
+        let request = Request { channel: channel.clone(), membership, seen, from };
         let id = cx.ask_root(&RecordKey::Channel(channel.clone()), Payload::Renew(request));
-        self.pending.insert(id, Pending::Renew(channel.clone(), waiting));
+        self.pending.insert(id, Pending::Renew(channel.clone(), Asked { seen, waiting }));
         Some(id)
     }
 
@@ -98,11 +111,11 @@ impl Chat {
         &mut self,
         cx: &mut Context<'_>,
         request: &chord::Request<Payload>,
-        Request { channel, membership, seen }: Request,
+        Request { channel, membership, seen, from }: Request,
     ) {
         let key = RecordKey::Channel(channel.clone());
-        let is_new =
-            !cx.records.channel(&channel).is_some_and(|known| known.is_member(cx.now, membership.node));
+        let known_as = cx.records.channel(&channel).and_then(|known| known.nick(cx.now, membership.node));
+        let is_new = known_as != Some(&membership.nick);
         let nick = membership.nick.clone();
         let statement = Statement::Member(membership, Age::NEW);
         if !cx.records.has_room_for(&key, &statement) {
@@ -110,16 +123,19 @@ impl Chat {
         }
         cx.records.write(cx.now, &key, statement);
         if is_new {
-            // Its lease had ended, or all who knew of it were gone.
+            // Its lease had ended, or all who knew of it were gone; or it has another name.
             self.tell_members(cx, &channel, &nick, request.origin, MemberChange::Joined);
         }
         let Some(known) = cx.records.channel(&channel) else { return };
         let mut after = known.log.after(seen);
         let missed: Vec<Entry> = after.by_ref().take(MISSED_MAX).cloned().collect();
         let more = after.next().is_some();
+        let horizon = known.log.horizon();
+        let sum = known.log.sum(from.max(horizon), seen);
+        let answer = Answer { missed, more, horizon, sum, now: cx.now };
         self.come_after(cx, &channel, seen);
-        let answer = Answer { missed, more };
-        self.after_write(cx, Then::Renew(Acknowledged { origin: request.origin, id: request.id, answer }));
+        let payload = Payload::Renewed(answer);
+        self.after_write(cx, Then::AnswerRead { origin: request.origin, id: request.id, payload });
     }
 
     pub(super) fn on_renewed(
@@ -127,7 +143,7 @@ impl Chat {
         cx: &mut Context<'_>,
         id: Number,
         channel: ChannelName,
-        asked_for: Option<Place>,
+        asked: Asked,
         answer: Answer,
     ) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
@@ -135,20 +151,27 @@ impl Chat {
         if session.stage != Stage::Joined || session.reading.is_some() {
             return;
         }
+        let compared = Compared { sum: answer.sum, horizon: answer.horizon, upto: asked.seen };
+        let differs = session.surplus_over(compared) != session.surplus;
         for entry in answer.missed {
             if session.seen < Some(entry.place) {
                 session.seen = Some(entry.place);
-                if session.shown.is_new(entry.id) {
-                    super::send::show(cx, channel.clone(), entry, false);
+                if session.takes(&entry) {
+                    let was_away = entry.at + AWAY <= answer.now;
+                    let said = if was_away { Said::Earlier } else { Said::Now };
+                    super::send::show(cx, channel.clone(), entry, said);
                 }
             }
         }
         if answer.more {
             return self.catch_up(cx, &channel);
         }
+        if let Some(seen) = asked.seen.filter(|_| differs) {
+            return self.read_late(cx, channel, seen, compared);
+        }
         // What the root does not have although it was asked later than the rest came, nobody has.
         if let Some(first) = session.ahead.first_entry()
-            && Some(*first.key()) <= asked_for
+            && Some(*first.key()) <= asked.waiting
         {
             session.seen = session.seen.max(first.get().after);
         }

@@ -316,8 +316,8 @@ impl Chat {
             } else if follows {
                 let delivery = first.remove();
                 session.seen = Some(place);
-                if session.shown.is_new(delivery.entry.id) {
-                    show(cx, delivery.channel, delivery.entry, false);
+                if session.takes(&delivery.entry) {
+                    show(cx, delivery.channel, delivery.entry, Said::Now);
                 }
             } else {
                 return self.catch_up(cx, channel);
@@ -326,8 +326,18 @@ impl Chat {
     }
 }
 
-/// Shows a message of a channel; `history` says whether it is from before the user came.
-pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry, history: bool) {
+/// When a message was said that is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Now,
+    /// Before the user came, or while they were away.
+    Earlier,
+    /// Before messages that were shown already, where these did not come.
+    Elsewhere,
+}
+
+/// Shows a message of a channel.
+pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry, said: Said) {
     cx.tell(Event::Message {
         channel,
         from: entry.from,
@@ -335,6 +345,7 @@ pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry, his
         id: entry.id,
         epoch: entry.place.epoch,
         seq: entry.place.seq,
-        history,
+        history: said != Said::Now,
+        late: said == Said::Elsewhere,
     });
 }

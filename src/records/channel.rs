@@ -73,6 +73,11 @@ impl Channel {
         self.members(now).any(|membership| membership.node == node)
     }
 
+    /// The name of the member at `node`.
+    pub fn nick(&self, now: Time, node: NodeHandle) -> Option<&Nick> {
+        self.members(now).find(|membership| membership.node == node).map(|membership| &membership.nick)
+    }
+
     /// Who was in the channel until the lease ended, after `since` and not later than `now`.
     pub fn lost_members(&self, since: Time, now: Time) -> impl Iterator<Item = &Membership> {
         self.members.ended(since, now).filter(|membership| membership.joined)
@@ -121,6 +126,25 @@ pub struct MessageId {
     pub author: NodeHandle,
     /// Rises with each message; begins with the author's clock, so that a restart never repeats one.
     pub counter: u64,
+}
+
+impl MessageId {
+    /// Messages summed up: the same ones make the same sum, in whatever order.
+    pub fn sum(ids: impl Iterator<Item = MessageId>) -> u64 {
+        ids.fold(0, |sum, id| sum.wrapping_add(id.mixed()))
+    }
+
+    /// A number that tells messages apart, also in sums: every bit depends on all bits of the id.
+    ///
+    /// The finalizer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    fn mixed(self) -> u64 {
+        let author = self.author.id();
+        let author: [u8; 8] = std::array::from_fn(|i| author.as_bytes()[i]);
+        let mut bits = u64::from_be_bytes(author).wrapping_add(self.counter);
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
 }
 
 impl fmt::Display for MessageId {
@@ -184,13 +208,7 @@ impl Log {
     /// No root gives out a place twice: its epochs begin with its clock, so one that has lost its memory
     /// does not come back to a former one. Were it to, the first message here would keep the place.
     /// The revisions of what had to go are added to `dropped`.
-    pub(super) fn merge(
-        &mut self,
-        now: Time,
-        entry: Entry,
-        revision: u64,
-        dropped: &mut Vec<u64>,
-    ) -> bool {
+    pub(super) fn merge(&mut self, now: Time, entry: Entry, revision: u64, dropped: &mut Vec<u64>) -> bool {
         let is_too_old = Some(entry.place) <= self.horizon || entry.is_over(now);
         let is_placed = self.places.get(&entry.id).is_some_and(|&known| known <= entry.place);
         if is_too_old || is_placed || self.entries.contains_key(&entry.place) {
@@ -258,6 +276,12 @@ impl Log {
         use std::ops::Bound;
         let to = place.map_or(Bound::Unbounded, Bound::Excluded);
         self.entries.range((Bound::Unbounded, to)).rev().map(|(_, (entry, _))| entry)
+    }
+
+    /// The messages after `after` and up to `upto`, summed up: whoever was shown the same has the same sum.
+    pub fn sum(&self, after: Option<Place>, upto: Option<Place>) -> u64 {
+        let ids = self.after(after).take_while(|entry| Some(entry.place) <= upto).map(|entry| entry.id);
+        MessageId::sum(ids)
     }
 
     /// How many messages there are.

@@ -46,6 +46,12 @@ impl Claims {
         self.0.live(now).filter(|claim| claim.held).min_by_key(|claim| (claim.since, claim.holder))
     }
 
+    /// Who wants the name and does not have it: it was claimed in two parts of a network.
+    pub fn losers(&self, now: Time) -> impl Iterator<Item = &Claim> {
+        let holder = self.holder(now).map(|claim| claim.holder);
+        self.0.live(now).filter(move |claim| claim.held && Some(claim.holder) != holder)
+    }
+
     pub(super) fn get(&self, now: Time, holder: &NodeHandle) -> Option<(&Claim, Age)> {
         self.0.get(now, holder)
     }

@@ -31,6 +31,11 @@ impl Age {
     /// The age of a statement that is being made.
     pub const NEW: Age = Age(0);
 
+    /// Whether the lease of a statement that is so old has not ended.
+    pub(super) fn is_in_force(self) -> bool {
+        Duration::from_millis(self.0) < LEASE
+    }
+
     fn issued(self, now: Time) -> Time {
         now - Duration::from_millis(self.0)
     }

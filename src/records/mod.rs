@@ -126,6 +126,8 @@ pub struct Records {
     told: Vec<Migrated>,
     /// Members who may have missed what another root has acknowledged.
     behind: BTreeMap<ChannelName, BTreeSet<NodeHandle>>,
+    /// Records of which this root has learnt what another root has written meanwhile.
+    healed: BTreeSet<RecordKey>,
     /// A shortcut that breaks records: tests switch it on to show that it is noticed.
     #[cfg(test)]
     pub(crate) unites_sets: bool,
@@ -393,6 +395,11 @@ impl Records {
         ready
     }
 
+    /// Takes the records of which this root has learnt what another has written meanwhile.
+    pub fn take_healed(&mut self) -> BTreeSet<RecordKey> {
+        std::mem::take(&mut self.healed)
+    }
+
     /// Takes what has moved since the last call, for the user.
     pub fn take_migrated(&mut self) -> Vec<Migrated> {
         std::mem::take(&mut self.told)
@@ -456,6 +463,15 @@ impl Statement {
         match self {
             Statement::Message(entry) => (1..=TEXT_BYTES_MAX).contains(&entry.text.len()),
             Statement::Member(..) | Statement::Claim(..) => true,
+        }
+    }
+
+    /// Whether it says something that is so, and not only what is over.
+    fn is_in_force(&self) -> bool {
+        match self {
+            Statement::Message(_) => true,
+            Statement::Member(membership, age) => membership.joined && age.is_in_force(),
+            Statement::Claim(claim, age) => claim.held && age.is_in_force(),
         }
     }
 

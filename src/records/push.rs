@@ -105,7 +105,12 @@ impl Records {
     ) -> Message {
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
+            let (known, says_something) = (self.revision, statement.is_in_force());
             self.learn(now, &key, statement);
+            // Nobody but this root writes it, unless the network was cut.
+            if known < self.revision && says_something && self.is_established_root(now, chord, key.id()) {
+                self.healed.insert(key.clone());
+            }
             keys.insert(key);
         }
         if migrates.is_none() {

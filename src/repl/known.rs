@@ -40,6 +40,10 @@ impl Known {
     /// Learns the names in an event.
     pub fn learn(&mut self, event: &Event) {
         match event {
+            Event::Healed { channel, members } => {
+                self.learn_channel(channel);
+                members.iter().for_each(|nick| self.learn_nick(nick));
+            }
             Event::Joined { channel, members } => {
                 self.learn_channel(channel);
                 self.joined.insert(channel.clone());
@@ -65,6 +69,7 @@ impl Known {
             }
             Event::Sent { to: Recipient::Nick(nick), .. }
             | Event::Private { from: nick, .. }
+            | Event::Renamed { nick, .. }
             | Event::Whois { nick, .. } => self.learn_nick(nick),
             Event::Who { channel, members } => {
                 self.learn_channel(channel);

@@ -61,6 +61,8 @@ impl Pending {
             Event::Ready { .. }
             | Event::Member { .. }
             | Event::Message { .. }
+            | Event::Healed { .. }
+            | Event::Renamed { .. }
             | Event::Private { .. }
             | Event::Migrated { .. }
             | Event::Ring { .. }

@@ -87,11 +87,28 @@ impl Text {
         )
     }
 
-    fn message(&self, channel: &ChannelName, from: &Nick, text: &str, history: bool) -> String {
+    fn message(
+        &self,
+        channel: &ChannelName,
+        from: &Nick,
+        text: &str,
+        (history, late): (bool, bool),
+    ) -> String {
         let text = safe::line(text);
-        match history {
-            false => format!("[{channel}] {}: {text}\n", self.colour.nick(from.as_str())),
-            true => format!("{}\n", self.colour.dim(&format!("[{channel}, earlier] {from}: {text}"))),
+        match (history, late) {
+            (false, false) => format!("[{channel}] {}: {text}\n", self.colour.nick(from.as_str())),
+            (true, false) => {
+                format!("{}\n", self.colour.dim(&format!("[{channel}, earlier] {from}: {text}")))
+            }
+            (_, true) => format!("{}\n", self.colour.dim(&format!("[{channel}, late] {from}: {text}"))),
+        }
+    }
+
+    fn healed(&self, channel: &ChannelName, members: &[Nick]) -> String {
+        let text = format!("The network has healed: {channel} is one again");
+        match members {
+            [] => format!("{}.\n", self.colour.bold(&text)),
+            _ => format!("{}, with: {}\n", self.colour.bold(&text), self.nicks(members)),
         }
     }
 
@@ -130,9 +147,17 @@ impl Text {
             },
             Event::Left { channel } => format!("You have left {channel}.\n"),
             Event::Member { channel, nick, change } => self.member(channel, nick, *change),
-            Event::Message { channel, from, text, history, .. } => {
-                self.message(channel, from, text, *history)
+            Event::Message { channel, from, text, history, late, .. } => {
+                self.message(channel, from, text, (*history, *late))
             }
+            Event::Healed { channel, members } => self.healed(channel, members),
+            Event::Renamed { nick, was, holder } => format!(
+                "{}\n",
+                self.colour.bold(&format!(
+                    "The name {was} was claimed earlier by the node at {}: you are {nick} now.",
+                    holder.addr()
+                ))
+            ),
             Event::Private { from, text, .. } => {
                 format!("[private] {}: {}\n", self.colour.nick(from.as_str()), safe::line(text))
             }

@@ -117,6 +117,7 @@ fn said(from: &str, text: &str) -> Event {
         epoch: 1,
         seq: 1,
         history: false,
+        late: false,
     }
 }
 

@@ -17,7 +17,7 @@ pub fn samples() -> Vec<Event> {
     samples
 }
 
-const KINDS: usize = 19;
+const KINDS: usize = 21;
 
 /// A new kind of event does not compile here until it has a number, and then it needs a sample.
 fn kind(event: &Event) -> usize {
@@ -41,6 +41,8 @@ fn kind(event: &Event) -> usize {
         Event::Trace { .. } => 16,
         Event::Bye { .. } => 17,
         Event::History { .. } => 18,
+        Event::Healed { .. } => 19,
+        Event::Renamed { .. } => 20,
     }
 }
 
@@ -66,7 +68,7 @@ fn sent(to: Recipient, state: SentState) -> Event {
 
 fn talk() -> Vec<Event> {
     let bob = || Recipient::Nick(nick("bob"));
-    let said = |history| Event::Message {
+    let said = |history, late| Event::Message {
         channel: channel("rust"),
         from: nick("bob"),
         text: "hello".into(),
@@ -74,6 +76,7 @@ fn talk() -> Vec<Event> {
         epoch: 1,
         seq: 7,
         history,
+        late,
     };
     let member = |change| Event::Member { channel: channel("rust"), nick: nick("carol"), change };
     vec![
@@ -83,8 +86,9 @@ fn talk() -> Vec<Event> {
         member(MemberChange::Joined),
         member(MemberChange::Left),
         member(MemberChange::Lost),
-        said(true),
-        said(false),
+        said(true, false),
+        said(false, false),
+        said(true, true),
         Event::Private { from: nick("bob"), text: "hi, alice".into(), id: message_id(7001) },
         sent(bob(), SentState::Queued),
         sent(bob(), SentState::Stored),
@@ -94,6 +98,9 @@ fn talk() -> Vec<Event> {
         sent(Recipient::Channel(channel("ruby")), SentState::Stored),
         sent(Recipient::Node("73e424d5".parse().unwrap()), SentState::Delivered),
         Event::Left { channel: channel("rust") },
+        Event::Healed { channel: channel("rust"), members: vec![nick("alice"), nick("bob")] },
+        Event::Healed { channel: channel("rust"), members: Vec::new() },
+        Event::Renamed { nick: nick("alice2"), was: nick("alice"), holder: node(7001) },
         Event::Error { command: "msg".into(), message: "nobody is called eve".into() },
         Event::Error { command: "node".into(), message: "the nick alice is taken; alice2 is free".into() },
     ]

@@ -36,6 +36,9 @@ const TAKEOVER_DEADLINE: Duration = Duration::from_secs(3);
 /// For how many nodes a copy says that it keeps records of a range.
 const KEEPERS_MAX: usize = 8;
 
+/// How long after it became the root of a range a node may still hear of what its root so far has written.
+const ESTABLISHED: Duration = Duration::from_secs(5);
+
 /// How long until a node is asked again that did not agree.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
@@ -61,6 +64,8 @@ pub(super) struct Takeovers {
     running: Vec<Takeover>,
     /// Who took the last range that this node lost, and after which node that began.
     given: Option<(NodeHandle, NodeHandle)>,
+    /// When this node last became the root of something.
+    gained: Time,
     /// The new predecessor that fetches its range itself.
     fetching: Option<(NodeHandle, Range)>,
 }
@@ -84,6 +89,7 @@ impl Records {
             return;
         }
         self.repair_soon(now);
+        self.takeovers.gained = now;
         let why = match update.why {
             chord::Why::Created => return,
             chord::Why::Joined | chord::Why::NewPredecessor => Why::NewPredecessor,
@@ -122,6 +128,13 @@ impl Records {
     /// Whether this node, as the root of `key`, knows all that it must to answer.
     pub fn is_ready(&self, key: Id) -> bool {
         !self.takeovers.running.iter().any(|takeover| takeover.range.contains(key))
+    }
+
+    /// Whether this node has been the root of `key` for so long that the root before it has nothing more to
+    /// say.
+    pub(super) fn is_established_root<P: Clone>(&self, now: Time, chord: &Chord<P>, key: Id) -> bool {
+        let has_long_been = self.takeovers.gained + ESTABLISHED <= now;
+        has_long_been && chord.is_root(key) == Some(true) && self.is_ready(key)
     }
 
     fn is_taking_over(&self, range: Range) -> bool {

@@ -1,0 +1,148 @@
+//! Heal: a record that was two, in the two parts of a network that was cut, is one again.
+//!
+//! root of the channel -> each member: Healed { key, members }
+//! root of the name -> who claimed it later: Healed { key }
+//!
+//! A member then renews (see `renew`), and reads what the other part has said; who has lost the name
+//! renews it and hears so (see `claim`).
+//! Should nobody tell a member, its next renewal shows it: the root's sum of the messages is another one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Event;
+use super::history::Purpose;
+use super::join::{Session, Stage};
+use super::payload::Payload;
+use super::send::Said;
+use super::{Chat, Context, Pending, Then};
+use crate::id::NodeHandle;
+use crate::records::RecordKey;
+use crate::records::channel::{Entry, LOG_MAX, Place};
+use crate::records::name::{ChannelName, Nick};
+use crate::time::Time;
+
+/// How long a channel that heals in several steps is told of once.
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
+
+/// How many members are listed.
+const MEMBERS_MAX: usize = 128;
+
+/// What the root of a record that was two tells.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Healed {
+    /// Which record.
+    pub key: RecordKey,
+    /// Everyone who is in the channel, unless they are too many to list.
+    pub members: Vec<Nick>,
+}
+
+/// What a root has of a channel's messages, as far as it is compared with what a member was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Compared {
+    /// The sum of its messages.
+    pub(super) sum: u64,
+    /// They begin after this place,
+    pub(super) horizon: Option<Place>,
+    /// and end with this one.
+    pub(super) upto: Option<Place>,
+}
+
+impl Session {
+    /// By how much the sum of the messages shown is greater than the root's; 0 if they are the same.
+    pub(super) fn surplus_over(&self, root: Compared) -> u64 {
+        let shown = self.shown.sum(self.from.max(root.horizon), root.upto);
+        shown.wrapping_sub(root.sum)
+    }
+}
+
+impl Chat {
+    /// This root has learnt what another has written meanwhile: it tells whom it concerns, once enough copies
+    /// know it.
+    pub fn on_records_healed(&mut self, cx: &Context<'_>, keys: impl IntoIterator<Item = RecordKey>) {
+        for key in keys {
+            self.after_write(cx, Then::TellHealed(key));
+        }
+    }
+
+    pub(super) fn tell_healed(cx: &mut Context<'_>, key: RecordKey) {
+        let mut members = Vec::new();
+        let concerned: Vec<NodeHandle> = match &key {
+            RecordKey::Channel(channel) => {
+                let (nicks, nodes): (Vec<_>, Vec<_>) = Chat::members_of(cx, channel).into_iter().unzip();
+                if nicks.len() <= MEMBERS_MAX {
+                    members = nicks;
+                    members.dedup();
+                }
+                nodes
+            }
+            RecordKey::Name(nick) => match cx.records.claims(nick) {
+                Some(claims) => claims.losers(cx.now).map(|claim| claim.holder).collect(),
+                None => Vec::new(),
+            },
+        };
+        for node in concerned {
+            let healed = Healed { key: key.clone(), members: members.clone() };
+            cx.chord.tell(cx.now, node, Payload::Healed(healed));
+        }
+    }
+
+    pub(super) fn on_healed(&mut self, cx: &mut Context<'_>, healed: Healed) {
+        match healed.key {
+            RecordKey::Channel(channel) => {
+                let is_joined = |stage| stage == Stage::Joined;
+                if self.sessions.get(&channel).is_some_and(|session| is_joined(session.stage)) {
+                    self.tell_user_of_healing(cx, &channel, healed.members);
+                    self.catch_up(cx, &channel);
+                }
+            }
+            RecordKey::Name(nick) => {
+                let is_asking = self.pending.values().any(|pending| *pending == Pending::Claim);
+                if nick == self.nick && self.is_ready() && !is_asking {
+                    self.renew_name(cx);
+                }
+            }
+        }
+    }
+
+    fn tell_user_of_healing(&mut self, cx: &mut Context<'_>, channel: &ChannelName, members: Vec<Nick>) {
+        let Some(session) = self.sessions.get_mut(channel) else { return };
+        let was_told = |told: Time| cx.now < told + TOLD_AGAIN;
+        if session.healed.is_none_or(|told| !was_told(told)) {
+            session.healed = Some(cx.now);
+            cx.tell(Event::Healed { channel: channel.clone(), members });
+        }
+    }
+
+    /// Reads all messages up to `seen` again: the root has others than were shown.
+    pub(super) fn read_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        channel: ChannelName,
+        seen: Place,
+        compared: Compared,
+    ) {
+        self.read_up_to(cx, channel, seen, LOG_MAX, Purpose::Compared(compared));
+    }
+
+    /// Shows those messages that were not: the root has learnt them after later ones.
+    pub(super) fn show_late(
+        &mut self,
+        cx: &mut Context<'_>,
+        channel: ChannelName,
+        entries: VecDeque<Entry>,
+        compared: Compared,
+    ) {
+        let Some(session) = self.sessions.get_mut(&channel) else { return };
+        let late: Vec<_> = entries.into_iter().filter(|entry| session.takes(entry)).collect();
+        session.surplus = session.surplus_over(compared);
+        if !late.is_empty() {
+            self.tell_user_of_healing(cx, &channel, Vec::new());
+        }
+        for entry in late {
+            super::send::show(cx, channel.clone(), entry, Said::Elsewhere);
+        }
+    }
+}
