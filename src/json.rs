@@ -104,6 +104,7 @@ enum Fields<'a> {
         from: &'a str,
         text: &'a str,
         id: String,
+        history: bool,
     },
     Sent {
         id: String,
@@ -227,8 +228,8 @@ fn fields(event: &Event) -> Fields<'_> {
         Event::Renamed { nick, was, holder } => {
             Fields::Renamed { nick: nick.as_str(), was: was.as_str(), holder: node(holder) }
         }
-        Event::Private { from, text, id } => {
-            Fields::Private { from: from.as_str(), text, id: id.to_string() }
+        Event::Private { from, text, id, history } => {
+            Fields::Private { from: from.as_str(), text, id: id.to_string(), history: *history }
         }
         Event::Sent { id, to, state } => {
             let (state, reason) = sent_state(state);

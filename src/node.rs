@@ -11,7 +11,7 @@ use crate::chord::{self, Chord, Failure, Message, Request, SUCCESSORS, Upcall};
 use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine, Output};
 use crate::records::Records;
-use crate::records::name::Nick;
+use crate::records::name::{Nick, Person};
 use crate::time::Time;
 
 /// How many requests wait while this node takes over the range of their key.
@@ -58,6 +58,12 @@ impl Node {
     /// Shows whoever joins a channel that many messages from before.
     pub fn with_history(mut self, history: usize) -> Node {
         self.chat.set_history(history);
+        self
+    }
+
+    /// Its user is this person, who may have been here before.
+    pub fn with_person(mut self, person: Person) -> Node {
+        self.chat.set_person(person);
         self
     }
 

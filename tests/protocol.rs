@@ -52,7 +52,7 @@ const CHOICES: &[(&str, &str, &str)] = &[
     ("claim::Answer", "src/chat/claim.rs", "Answer"),
     ("Addressee", "src/chat/msg.rs", "Addressee"),
     ("Heard", "src/chat/msg.rs", "Heard"),
-    ("msg::Found", "src/chat/msg.rs", "Found"),
+    ("NodeFound", "src/chat/msg.rs", "NodeFound"),
     ("MemberChange", "src/chat/event.rs", "MemberChange"),
     ("RecordKey", "src/records/mod.rs", "RecordKey"),
     ("Statement", "src/records/mod.rs", "Statement"),

@@ -68,7 +68,7 @@ fn the_texts_of_others_cannot_forge_a_line_or_command_the_terminal() {
     };
     let to = Recipient::Nick(nick("bob"));
     let events = [
-        Event::Private { from: nick("bob"), text: hostile.clone(), id },
+        Event::Private { from: nick("bob"), text: hostile.clone(), id, history: false },
         Event::Message {
             channel: channel("rust"),
             from: nick("bob"),

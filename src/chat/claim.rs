@@ -16,7 +16,7 @@ use crate::chord;
 use crate::id::NodeHandle;
 use crate::records::claims::Claim;
 use crate::records::lease::Age;
-use crate::records::name::{NAME_CHARS_MAX, Nick};
+use crate::records::name::{NAME_CHARS_MAX, Nick, Person};
 use crate::records::{RecordKey, Statement};
 use crate::time::Time;
 
@@ -54,6 +54,17 @@ pub enum Answer {
     Held,
     /// It is someone else's.
     Taken(NodeHandle),
+    /// As [`Answer::Held`], and letters wait for the claimant.
+    HeldWithMail,
+}
+
+/// What the root of a name says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Found {
+    /// The node of the person who has the name, if someone has.
+    pub holder: Option<NodeHandle>,
+    /// That person, or the one who had it last.
+    pub person: Option<Person>,
 }
 
 impl Chat {
@@ -91,7 +102,8 @@ impl Chat {
         since: Time,
         held: bool,
     ) -> chord::message::Number {
-        let claim = Claim { holder: self.me, version: self.new_version(cx.now), since, held };
+        let (holder, person, version) = (self.me, self.person, self.new_version(cx.now));
+        let claim = Claim { holder, person, version, since, held };
         cx.ask_root(&RecordKey::Name(nick.clone()), Payload::Claim(Request { nick, claim }))
     }
 
@@ -111,29 +123,35 @@ impl Chat {
         request: &chord::Request<Payload>,
         Request { nick, claim }: Request,
     ) {
-        let holder =
-            cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now)).map(|held| held.holder);
-        if let Some(holder) = holder.filter(|&holder| holder != claim.holder && claim.held) {
-            return cx.reply_read(request, Payload::Claimed(Answer::Taken(holder)));
+        let holder = cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now));
+        if let Some(other) = holder.filter(|other| other.person != claim.person && claim.held) {
+            let taken = Answer::Taken(other.holder);
+            return cx.reply_read(request, Payload::Claimed(taken));
         }
-        let key = RecordKey::Name(nick);
+        let person = claim.person;
+        let waits = cx.records.mailbox(&nick).is_some_and(|mailbox| !mailbox.waiting(person).is_empty());
+        let answer = if waits { Answer::HeldWithMail } else { Answer::Held };
+        let key = RecordKey::Name(nick.clone());
         let statement = Statement::Claim(claim, Age::NEW);
         if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
         cx.records.write(cx.now, &key, statement);
-        let payload = Payload::Claimed(Answer::Held);
+        Chat::note_holder(cx, &nick, person);
+        let payload = Payload::Claimed(answer);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }
 
     pub(super) fn on_claimed(&mut self, cx: &mut Context<'_>, answer: Answer) {
         match (&mut self.stage, answer) {
-            (Stage::Starting(starting), Answer::Held) => {
+            (Stage::Starting(starting), Answer::Held | Answer::HeldWithMail) => {
                 let ring = starting.origin;
                 self.claimed = starting.since;
                 self.stage = Stage::Ready;
                 self.renewed = cx.now;
                 cx.tell(Event::Ready { nick: self.nick.clone(), node: self.me, ring });
+                // Some may have come while the root already took the user for being there.
+                self.fetch_mail(cx, self.nick.clone());
             }
             (Stage::Starting(starting), Answer::Taken(holder)) => {
                 starting.holder = Some(holder);
@@ -143,7 +161,10 @@ impl Chat {
                 self.renaming = Some(Renaming { holder, suggestions: 0 });
                 self.suggest(cx);
             }
-            (_, Answer::Held | Answer::Taken(_)) => {}
+            (_, Answer::Held | Answer::HeldWithMail | Answer::Taken(_)) => {}
+        }
+        if answer == Answer::HeldWithMail && self.is_ready() {
+            self.fetch_mail(cx, self.nick.clone());
         }
     }
 
@@ -163,8 +184,8 @@ impl Chat {
         self.pending.insert(id, Pending::Suggest(nick));
     }
 
-    pub(super) fn on_suggestion(&mut self, cx: &mut Context<'_>, nick: Nick, found: Option<NodeHandle>) {
-        match found {
+    pub(super) fn on_suggestion(&mut self, cx: &mut Context<'_>, nick: Nick, found: Found) {
+        match found.holder {
             Some(_) => self.suggest(cx),
             None if self.renaming.is_some() => {
                 let id = self.send_claim(cx, nick.clone(), cx.now, true);
@@ -177,13 +198,15 @@ impl Chat {
     /// The free name is the user's from now on, if nobody was faster.
     pub(super) fn on_renamed(&mut self, cx: &mut Context<'_>, nick: Nick, since: Time, answer: Answer) {
         let Some(Renaming { holder, .. }) = self.renaming else { return };
-        if answer != Answer::Held || !self.is_ready() {
+        if matches!(answer, Answer::Taken(_)) || !self.is_ready() {
             return self.suggest(cx);
         }
         self.renaming = None;
         self.release_name(cx);
         let was = std::mem::replace(&mut self.nick, nick.clone());
         self.claimed = since;
+        // What was sent to the user by the old name waits there.
+        self.fetch_mail(cx, was.clone());
         cx.tell(Event::Renamed { nick, was, holder });
         // The channels hear of it.
         self.renew(cx);

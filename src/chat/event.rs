@@ -92,6 +92,8 @@ pub enum Event {
         text: String,
         /// Its unique id.
         id: MessageId,
+        /// Whether it was written while the user was away.
+        history: bool,
     },
     /// How far a message of the user's has come.
     Sent {

@@ -82,6 +82,7 @@ impl Chat {
                 Some(claims) => claims.losers(cx.now).map(|claim| claim.holder).collect(),
                 None => Vec::new(),
             },
+            RecordKey::Mailbox(_) => Vec::new(),
         };
         for node in concerned {
             let healed = Healed { key: key.clone(), members: members.clone() };
@@ -104,6 +105,8 @@ impl Chat {
                     self.renew_name(cx);
                 }
             }
+            // A confused peer: nobody is told of mailboxes.
+            RecordKey::Mailbox(_) => {}
         }
     }
 

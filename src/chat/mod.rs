@@ -12,6 +12,7 @@ mod help;
 pub mod history;
 pub(crate) mod join;
 pub(crate) mod leave;
+mod mail;
 mod msg;
 mod names;
 pub mod payload;
@@ -31,9 +32,10 @@ use self::payload::Payload;
 use crate::chord::message::Number;
 use crate::chord::{Chord, Failure, Request, trace::Way};
 use crate::id::NodeHandle;
-use crate::records::channel::Place;
 pub use crate::records::channel::TEXT_BYTES_MAX;
-use crate::records::name::{ChannelName, Nick};
+use crate::records::channel::{MessageId, Place};
+use crate::records::mailbox::Mailbox;
+use crate::records::name::{ChannelName, Nick, Person};
 use crate::records::{Migrated, RecordKey, Records};
 use crate::time::Time;
 
@@ -61,6 +63,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Chat {
     nick: Nick,
+    person: Person,
     me: NodeHandle,
     last_version: u64,
     stage: Stage,
@@ -81,6 +84,8 @@ pub struct Chat {
     known: BTreeMap<Nick, Known>,
     /// Which private messages were shown last: one whose answer was lost comes again.
     heard: recent::Recent<()>,
+    /// Own messages that wait in mailboxes, the oldest first.
+    posted: BTreeMap<MessageId, mail::Posted>,
     /// When the name was claimed first.
     claimed: Time,
     /// The search for another name, when someone turns out to have claimed this one earlier.
@@ -125,6 +130,10 @@ enum Pending {
     LookUp(event::Recipient),
     Private(event::Recipient),
     FindNode(event::Recipient),
+    Post(event::Recipient),
+    FetchMail(Nick),
+    /// In the mailbox of a name, and whether there are more letters.
+    MailShown(Nick, bool),
     History(history::Past),
     Trace(String),
 }
@@ -152,6 +161,7 @@ enum Then {
     Join(join::Acknowledged),
     Leave(leave::Acknowledged),
     Send(send::Acknowledged),
+    Mail(mail::Acknowledged),
     /// Members whom this root did not know until now are shown how far the channel is.
     CatchUp {
         channel: ChannelName,
@@ -203,6 +213,7 @@ impl Chat {
     pub fn new(nick: Nick, me: NodeHandle, now: Time) -> Chat {
         Chat {
             nick,
+            person: Person::of_node(me.id()),
             me,
             last_version: now.as_micros(),
             stage: Stage::New,
@@ -216,6 +227,7 @@ impl Chat {
             history: history::HISTORY,
             known: BTreeMap::new(),
             heard: recent::Recent::default(),
+            posted: BTreeMap::new(),
             claimed: now,
             renaming: None,
             renewed: now,
@@ -226,6 +238,16 @@ impl Chat {
     /// Shows whoever joins a channel that many messages from before, at most [`history::HISTORY_MAX`].
     pub fn set_history(&mut self, history: usize) {
         self.history = history.min(history::HISTORY_MAX);
+    }
+
+    /// The user is this person, who may have been here before: letters to them are theirs.
+    pub fn set_person(&mut self, person: Person) {
+        self.person = person;
+    }
+
+    /// Who the user is.
+    pub fn person(&self) -> Person {
+        self.person
     }
 
     /// The user's nick.
@@ -276,6 +298,9 @@ impl Chat {
             Payload::Renew(ref renew) => self.on_renew(cx, &request, renew.clone()),
             Payload::Who(ref channel) => self.on_who(cx, &request, channel),
             Payload::History(ref history) => self.on_history(cx, &request, history),
+            Payload::Mail(ref mail) => self.on_mail(cx, &request, mail.clone()),
+            Payload::FetchMail(ref fetch) => Chat::on_fetch_mail(cx, &request, fetch),
+            Payload::MailShown(ref shown) => self.on_mail_shown(cx, &request, shown.clone()),
             // A confused peer: these are no requests.
             _ => {}
         }
@@ -287,6 +312,8 @@ impl Chat {
             Payload::Delivery(delivery) => self.on_delivery(cx, delivery),
             Payload::MemberChanged(changed) => self.on_member_changed(cx, changed),
             Payload::Healed(healed) => self.on_healed(cx, healed),
+            Payload::MailWaits(nick) => self.on_mail_waits(cx, nick),
+            Payload::Receipt(ids) => self.on_receipt(cx, ids),
             // A confused peer: these want an answer, or are one.
             _ => {}
         }
@@ -318,6 +345,9 @@ impl Chat {
             (Pending::FindNode(to), Payload::NodeFound(found)) => self.on_node_found(cx, to, found),
             (Pending::Private(to), Payload::PrivateHeard(heard)) => self.on_private_heard(cx, to, heard),
             (Pending::History(past), Payload::Past(answer)) => self.on_past(cx, id, past, answer),
+            (Pending::Post(to), Payload::Done) => self.on_posted(cx, to),
+            (Pending::FetchMail(nick), Payload::Letters(letters)) => self.on_letters(cx, nick, letters),
+            (Pending::MailShown(nick, more), Payload::Done) => self.on_mail_struck_off(cx, nick, more),
             (Pending::Release, _) => {}
             (pending, Payload::Refused(reason)) => self.on_refused(cx, id, pending, reason),
             (pending, _) => {
@@ -335,7 +365,7 @@ impl Chat {
             Failure::TooMany => "too many requests wait for an answer".to_owned(),
         };
         match (pending, why) {
-            (Pending::Private(to), Failure::Unreachable) => self.on_person_gone(cx, to),
+            (Pending::Private(to), Failure::Unreachable | Failure::NoAnswer) => self.on_person_gone(cx, to),
             (pending, _) => self.on_refused(cx, id, pending, reason),
         }
     }
@@ -349,11 +379,13 @@ impl Chat {
             Pending::Send(channel) => self.on_send_failed(cx, channel, &reason),
             Pending::Who(channel) => cx.error("who", format!("{channel}: {reason}")),
             Pending::Whois(nick) => cx.error("whois", format!("{nick}: {reason}")),
-            Pending::LookUp(to) | Pending::Private(to) | Pending::FindNode(to) => {
+            Pending::LookUp(to) | Pending::Private(to) | Pending::FindNode(to) | Pending::Post(to) => {
                 self.on_private_failed(cx, to, &reason);
             }
             Pending::Renew(channel, _) => self.on_renew_failed(id, &channel),
             Pending::History(past) => self.on_past_failed(cx, id, past, &reason),
+            // With the next renewal the root says again that there is mail.
+            Pending::FetchMail(_) | Pending::MailShown(..) => {}
             Pending::Release | Pending::Trace(_) => {}
         }
     }
@@ -376,6 +408,7 @@ impl Chat {
                 Then::Join(join) => self.on_join_acknowledged(cx, join),
                 Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
                 Then::Send(send) => self.on_send_acknowledged(cx, send),
+                Then::Mail(mail) => Chat::on_mail_acknowledged(cx, mail),
                 Then::CatchUp { channel, members } => Chat::show_last(cx, channel, &members),
                 Then::TellHealed(key) => Chat::tell_healed(cx, key),
             }
@@ -403,6 +436,7 @@ impl Chat {
     pub fn on_wakeup(&mut self, cx: &mut Context<'_>) {
         if matches!(self.stage, Stage::Ready) && self.next_renewal() <= cx.now {
             self.renew(cx);
+            self.tell_of_lost_mail(cx);
         }
         if self.expired + EXPIRE_EVERY <= cx.now {
             self.tell_of_lost_members(cx);
@@ -426,6 +460,8 @@ impl Chat {
             // That nobody has the name any more is of no interest to people.
             RecordKey::Name(nick) if !is_held(cx, &nick) => return,
             RecordKey::Name(nick) => ("name", nick.into()),
+            RecordKey::Mailbox(nick) if !has_mail(cx, &nick) => return,
+            RecordKey::Mailbox(nick) => ("mailbox", nick.into()),
         };
         let direction = if migrated.incoming { Direction::In } else { Direction::Out };
         cx.tell(Event::Migrated { kind, name, direction, peer: migrated.peer, why: migrated.why });
@@ -455,6 +491,10 @@ impl Chat {
             channel.members(cx.now).map(|member| (member.nick.clone(), member.node)).collect();
         members.into_iter().collect()
     }
+}
+
+fn has_mail(cx: &Context<'_>, nick: &Nick) -> bool {
+    cx.records.mailbox(nick).is_some_and(Mailbox::has_mail)
 }
 
 fn is_held(cx: &Context<'_>, nick: &Nick) -> bool {

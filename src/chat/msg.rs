@@ -6,9 +6,12 @@
 //!             root -> n: NodeFound
 //! then        n -> node: Private { to, text }
 //!             node -> n: PrivateHeard { Shown, or NotMe }
+//!
+//! Who has a name and cannot be reached, or had it, gets mail; see `mail`.
 
 use serde::{Deserialize, Serialize};
 
+use super::claim::Found;
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::{Event, MessageId, Recipient, SentState};
 use super::payload::Payload;
@@ -16,6 +19,7 @@ use super::{Chat, Context, KNOWN_FOR, Known, Pending, TEXT_BYTES_MAX};
 use crate::chord;
 use crate::id::{Id, IdPrefix, NodeHandle};
 use crate::records::RecordKey;
+use crate::records::mailbox::Mailbox;
 use crate::records::name::Nick;
 
 /// How many digits of a node's id must be given.
@@ -66,7 +70,7 @@ pub enum Heard {
 
 /// Which node has an id that begins as was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Found {
+pub enum NodeFound {
     /// This one, and no other.
     Node(NodeHandle),
     /// Nobody.
@@ -104,22 +108,30 @@ impl Chat {
         request: &chord::Request<Payload>,
         nick: &Nick,
     ) {
-        let holder = cx.records.claims(nick).and_then(|claims| claims.holder(cx.now));
-        let found = holder.map(|claim| claim.holder);
+        let claim = cx.records.claims(nick).and_then(|claims| claims.holder(cx.now));
+        let last = cx.records.mailbox(nick).and_then(Mailbox::holder);
+        let person = claim.map(|claim| claim.person).or(last.map(|last| last.person));
+        let found = Found { holder: claim.map(|claim| claim.holder), person };
         cx.reply_read(request, Payload::Found(found));
     }
 
-    pub(super) fn on_looked_up(&mut self, cx: &mut Context<'_>, to: Recipient, found: Option<NodeHandle>) {
+    pub(super) fn on_looked_up(&mut self, cx: &mut Context<'_>, to: Recipient, found: Found) {
         let Recipient::Nick(nick) = &to else { return };
+        let tried = self.outboxes.get(&to).and_then(|outbox| outbox.tried);
         match found {
-            Some(node) => {
+            Found { holder: Some(node), .. } if tried != Some(node) => {
                 self.meet(nick, node);
                 if let Some(known) = self.known.get_mut(nick) {
                     known.looked_up = Some(cx.now);
                 }
                 self.send_private(cx, &to, node);
             }
-            None => {
+            Found { person: Some(person), .. } => {
+                let nick = nick.clone();
+                self.known.remove(&nick);
+                self.post(cx, to, nick, person);
+            }
+            Found { person: None, .. } => {
                 self.known.remove(nick);
                 let reason = format!("nobody has the name {nick}");
                 self.fail_first(cx, &to, &reason);
@@ -136,18 +148,18 @@ impl Chat {
     ) {
         let next = cx.chord.successors().first().filter(|node| prefix.matches(node.id()));
         let found = match (prefix.matches(self.me.id()), next) {
-            (true, None) => Found::Node(self.me),
-            (true, Some(_)) => Found::Several,
-            (false, _) => Found::Nobody,
+            (true, None) => NodeFound::Node(self.me),
+            (true, Some(_)) => NodeFound::Several,
+            (false, _) => NodeFound::Nobody,
         };
         cx.reply_read(request, Payload::NodeFound(found));
     }
 
-    pub(super) fn on_node_found(&mut self, cx: &mut Context<'_>, to: Recipient, found: Found) {
+    pub(super) fn on_node_found(&mut self, cx: &mut Context<'_>, to: Recipient, found: NodeFound) {
         match found {
-            Found::Node(node) => self.send_private(cx, &to, node),
-            Found::Nobody => self.fail_first(cx, &to, "no node has an id that begins so"),
-            Found::Several => {
+            NodeFound::Node(node) => self.send_private(cx, &to, node),
+            NodeFound::Nobody => self.fail_first(cx, &to, "no node has an id that begins so"),
+            NodeFound::Several => {
                 self.fail_first(cx, &to, "several nodes have an id that begins so; give more digits");
             }
         }
@@ -160,6 +172,9 @@ impl Chat {
             Recipient::Node(_) | Recipient::Channel(_) => Addressee::Node(node.id()),
         };
         let request = Request { to: addressee, from: self.nick.clone(), id, text: text.to_owned() };
+        if let Some(outbox) = self.outboxes.get_mut(to) {
+            outbox.tried = Some(node);
+        }
         let number = cx.chord.request_to(cx.now, node, Payload::Private(request));
         self.pending.insert(number, Pending::Private(to.clone()));
     }
@@ -184,7 +199,8 @@ impl Chat {
             self.meet(&private.from, request.origin);
             if !self.heard.contains(&private.id) {
                 self.heard.insert(private.id, ());
-                cx.tell(Event::Private { from: private.from, text: private.text, id: private.id });
+                let Request { from, text, id, .. } = private;
+                cx.tell(Event::Private { from, text, id, history: false });
             }
         }
         cx.reply(request, Payload::PrivateHeard(heard));
@@ -203,19 +219,14 @@ impl Chat {
         }
     }
 
-    /// The person is not where they were: looks once more, and gives up if nothing has changed.
+    /// The person is not where they were: looks once more, and posts the message if nothing has changed.
     pub(super) fn on_person_gone(&mut self, cx: &mut Context<'_>, to: Recipient) {
-        let again = match (&to, self.outboxes.get_mut(&to)) {
-            (Recipient::Nick(nick), Some(outbox)) => {
+        match &to {
+            Recipient::Nick(nick) => {
                 self.known.remove(nick);
-                outbox.try_again()
+                self.find_person(cx, &to);
             }
-            _ => false,
-        };
-        if again {
-            self.find_person(cx, &to);
-        } else {
-            self.fail_first(cx, &to, "the node of the receiver cannot be reached");
+            _ => self.fail_first(cx, &to, "the node of the receiver cannot be reached"),
         }
     }
 

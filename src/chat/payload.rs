@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{claim, heal, history, join, leave, msg, renew, send};
+use super::{claim, heal, history, join, leave, mail, msg, renew, send};
 use crate::id::{IdPrefix, NodeHandle};
 use crate::records;
-use crate::records::channel::Place;
+use crate::records::channel::{MessageId, Place};
 use crate::records::name::{ChannelName, Nick};
 
 /// The payload of the ring's messages.
@@ -17,7 +17,8 @@ pub enum Payload {
     Records(records::Message),
     /// "This is not done, for this reason"; answers any request.
     Refused(String),
-    /// "It is done, and enough copies have it"; answers [`Payload::Leave`].
+    /// "It is done, and enough copies have it"; answers [`Payload::Leave`], [`Payload::Mail`] and
+    /// [`Payload::MailShown`].
     Done,
     /// Claims, renews or gives up a name, at its root; answered by [`Payload::Claimed`].
     Claim(claim::Request),
@@ -25,12 +26,12 @@ pub enum Payload {
     Claimed(claim::Answer),
     /// "Whose is this name?", to its root; answered by [`Payload::Found`].
     LookUp(Nick),
-    /// Answers [`Payload::LookUp`]: the holder's node, if someone holds the name.
-    Found(Option<NodeHandle>),
+    /// Answers [`Payload::LookUp`].
+    Found(claim::Found),
     /// "Which node's id begins so?", to the root of the first such id; answered by [`Payload::NodeFound`].
     FindNode(IdPrefix),
     /// Answers [`Payload::FindNode`].
-    NodeFound(msg::Found),
+    NodeFound(msg::NodeFound),
     /// A private message, to the node of its receiver; answered by [`Payload::PrivateHeard`].
     Private(msg::Request),
     /// Answers [`Payload::Private`].
@@ -64,6 +65,18 @@ pub enum Payload {
     Stored(Place),
     /// "This record was two, and is one again", from its root to whom it concerns; not answered.
     Healed(heal::Healed),
+    /// A private message for someone who is away, to the root of their name; answered by [`Payload::Done`].
+    Mail(mail::Request),
+    /// "Which letters wait for me?", to the root of a name; answered by [`Payload::Letters`].
+    FetchMail(mail::Fetch),
+    /// Answers [`Payload::FetchMail`].
+    Letters(mail::Letters),
+    /// "I have shown these letters", to the root of a name; answered by [`Payload::Done`].
+    MailShown(mail::Shown),
+    /// "I have shown these messages of yours", from the receiver of letters to their author; not answered.
+    Receipt(Vec<MessageId>),
+    /// "A letter waits for you", from the root of a name to its holder; not answered.
+    MailWaits(Nick),
 }
 
 impl From<records::Message> for Payload {

@@ -81,7 +81,8 @@ pub(super) struct Outbox {
     messages: VecDeque<(MessageId, String)>,
     /// How many of them are under way.
     under_way: usize,
-    tried_again: bool,
+    /// The node to which the first of them was sent, if they are private.
+    pub(super) tried: Option<NodeHandle>,
 }
 
 impl Outbox {
@@ -91,17 +92,12 @@ impl Outbox {
 
     pub(super) fn finish_first(&mut self) -> Option<(MessageId, String)> {
         self.under_way = 0;
-        self.tried_again = false;
+        self.tried = None;
         self.messages.pop_front()
     }
 
     pub(super) fn len(&self) -> usize {
         self.messages.len()
-    }
-
-    /// Whether the first message may be tried again: once.
-    pub(super) fn try_again(&mut self) -> bool {
-        !std::mem::replace(&mut self.tried_again, true)
     }
 }
 

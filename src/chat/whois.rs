@@ -3,6 +3,7 @@
 //! n -> … -> root of the nick: LookUp
 //! root -> n: Found
 
+use super::claim::Found;
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::Event;
 use super::payload::Payload;
@@ -27,19 +28,16 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
 }
 
 impl Chat {
-    pub(super) fn on_whois(
-        &mut self,
-        cx: &mut Context<'_>,
-        nick: Nick,
-        found: Option<NodeHandle>,
-        root: NodeHandle,
-    ) {
+    pub(super) fn on_whois(&mut self, cx: &mut Context<'_>, nick: Nick, found: Found, root: NodeHandle) {
         match found {
-            Some(node) => {
+            Found { holder: Some(node), .. } => {
                 self.meet(&nick, node);
                 cx.tell(Event::Whois { nick, node, root });
             }
-            None => cx.error("whois", format!("nobody has the name {nick}")),
+            Found { holder: None, person: Some(_) } => {
+                cx.error("whois", format!("{nick} is away; what msg sends them waits until they are back"));
+            }
+            Found { holder: None, person: None } => cx.error("whois", format!("nobody has the name {nick}")),
         }
     }
 }

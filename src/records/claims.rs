@@ -6,14 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Merged;
 use super::lease::{Age, Leased, Leases};
+use super::name::Person;
 use crate::id::NodeHandle;
 use crate::time::Time;
 
 /// "This name is mine", or is no longer; written by the holder alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Claim {
-    /// Whose it is.
+    /// Where they are whose it is.
     pub holder: NodeHandle,
+    /// Who they are.
+    pub person: Person,
     /// Rises with each statement of the holder.
     pub version: u64,
     /// When the holder first claimed it: of two claims, the earlier one wins.
@@ -42,14 +45,21 @@ impl Claims {
     }
 
     /// Whose name it is: the earliest claim that has not been given up, and whose lease has not ended.
+    ///
+    /// Who has come back at another address has two such claims: the newer one says where they are.
     pub fn holder(&self, now: Time) -> Option<&Claim> {
-        self.0.live(now).filter(|claim| claim.held).min_by_key(|claim| (claim.since, claim.holder))
+        let first = self.held(now).min_by_key(|claim| (claim.since, claim.holder))?;
+        self.held(now).filter(|claim| claim.person == first.person).max_by_key(|claim| claim.version)
     }
 
     /// Who wants the name and does not have it: it was claimed in two parts of a network.
     pub fn losers(&self, now: Time) -> impl Iterator<Item = &Claim> {
-        let holder = self.holder(now).map(|claim| claim.holder);
-        self.0.live(now).filter(move |claim| claim.held && Some(claim.holder) != holder)
+        let holder = self.holder(now).map(|claim| claim.person);
+        self.held(now).filter(move |claim| Some(claim.person) != holder)
+    }
+
+    fn held(&self, now: Time) -> impl Iterator<Item = &Claim> {
+        self.0.live(now).filter(|claim| claim.held)
     }
 
     pub(super) fn get(&self, now: Time, holder: &NodeHandle) -> Option<(&Claim, Age)> {

@@ -13,6 +13,7 @@
 pub mod channel;
 pub mod claims;
 pub mod lease;
+pub mod mailbox;
 pub mod message;
 pub mod name;
 mod push;
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use self::channel::{Channel, Entry, Membership, MessageId, TEXT_BYTES_MAX};
 use self::claims::{Claim, Claims};
 use self::lease::Age;
+use self::mailbox::{Holder, Letter, Mailbox};
 pub use self::message::Message;
 use self::name::{ChannelName, Nick};
 use crate::chord::{Chord, Range};
@@ -57,14 +59,17 @@ pub enum RecordKey {
     Channel(ChannelName),
     /// The name of a person.
     Name(Nick),
+    /// Private messages for people who have or had a name.
+    Mailbox(Nick),
 }
 
 impl RecordKey {
-    /// Where the record lives: the hash of the channel's name with its `#`, or of the nick.
+    /// Where the record lives: the hash of the channel's name with its `#`, or of the nick; so the root of a
+    /// name is the root of its mailbox, too.
     pub fn id(&self) -> Id {
         match self {
             RecordKey::Channel(channel) => Id::hash(channel.to_string()),
-            RecordKey::Name(nick) => Id::hash(nick.as_str()),
+            RecordKey::Name(nick) | RecordKey::Mailbox(nick) => Id::hash(nick.as_str()),
         }
     }
 }
@@ -74,6 +79,7 @@ impl fmt::Display for RecordKey {
         match self {
             RecordKey::Channel(channel) => write!(f, "channel {channel}"),
             RecordKey::Name(nick) => write!(f, "name {nick}"),
+            RecordKey::Mailbox(nick) => write!(f, "mailbox of {nick}"),
         }
     }
 }
@@ -87,6 +93,10 @@ pub enum Statement {
     Message(Entry),
     /// Someone has a name, or has given it up; written by the holder.
     Claim(Claim, Age),
+    /// A private message waits for someone, or has been shown to them; written by the mailbox's root.
+    Letter(Letter),
+    /// Someone had a name; written by the mailbox's root.
+    Holder(Holder),
 }
 
 /// What a statement is about, within its record.
@@ -95,6 +105,8 @@ enum Subject {
     Member(NodeHandle),
     Message(MessageId),
     Claim(NodeHandle),
+    Letter(MessageId),
+    Holder,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +121,7 @@ struct Held {
 enum Record {
     Channel(Channel),
     Name(Claims),
+    Mailbox(Mailbox),
 }
 
 /// The records of one node, for whichever root.
@@ -174,6 +187,14 @@ impl Records {
         }
     }
 
+    /// The mailbox of a name, if this node keeps it.
+    pub fn mailbox(&self, nick: &Nick) -> Option<&Mailbox> {
+        match self.held.get(&RecordKey::Mailbox(nick.clone())).map(|held| &held.record) {
+            Some(Record::Mailbox(mailbox)) => Some(mailbox),
+            _ => None,
+        }
+    }
+
     /// The channels that this node keeps, and where they live.
     pub fn channels(&self) -> impl Iterator<Item = (&ChannelName, Id, &Channel)> {
         self.held.iter().filter_map(|(key, held)| match (key, &held.record) {
@@ -192,6 +213,7 @@ impl Records {
         match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.statements() < STATEMENTS_MAX,
             Some(Record::Name(claims)) => claims.statements() < STATEMENTS_MAX,
+            Some(Record::Mailbox(mailbox)) => mailbox.has_room(),
             None => self.held.len() < RECORDS_MAX,
         }
     }
@@ -256,6 +278,7 @@ impl Records {
                 let record = match key {
                     RecordKey::Channel(_) => Record::Channel(Channel::default()),
                     RecordKey::Name(_) => Record::Name(Claims::default()),
+                    RecordKey::Mailbox(_) => Record::Mailbox(Mailbox::default()),
                 };
                 self.held.entry(key.clone()).or_insert(Held { id: key.id(), keeper: None, record })
             }
@@ -278,6 +301,13 @@ impl Records {
             (Record::Name(claims), Statement::Claim(claim, age)) => {
                 let subject = Subject::Claim(claim.holder);
                 (claims.merge(now, claim, age, revision), subject)
+            }
+            (Record::Mailbox(mailbox), Statement::Letter(letter)) => {
+                let subject = Subject::Letter(letter.id);
+                (mailbox.merge_letter(now, letter, revision), subject)
+            }
+            (Record::Mailbox(mailbox), Statement::Holder(holder)) => {
+                (mailbox.merge_holder(now, holder, revision), Subject::Holder)
             }
             // A confused peer: a statement of another kind of record.
             _ => return false,
@@ -309,8 +339,12 @@ impl Records {
             (Some(Record::Name(claims)), Statement::Claim(claim, _)) => {
                 claims.get(Time::default(), &claim.holder).is_some()
             }
-            // The log makes room by itself.
-            (Some(Record::Channel(_)), Statement::Message(_)) => true,
+            (Some(Record::Mailbox(mailbox)), Statement::Letter(letter)) => {
+                mailbox.letter(&letter.id).is_some()
+            }
+            // The log makes room by itself, and of holders only the last is kept.
+            (Some(Record::Channel(_)), Statement::Message(_))
+            | (Some(Record::Mailbox(_)), Statement::Holder(_)) => true,
             _ => false,
         };
         is_known || self.has_room(key)
@@ -429,6 +463,10 @@ impl Record {
                 let (claim, age) = claims.get(now, holder)?;
                 Some(Statement::Claim(claim.clone(), age))
             }
+            (Record::Mailbox(mailbox), Subject::Letter(id)) => {
+                mailbox.letter(id).cloned().map(Statement::Letter)
+            }
+            (Record::Mailbox(mailbox), Subject::Holder) => mailbox.holder().map(Statement::Holder),
             _ => None,
         }
     }
@@ -438,6 +476,8 @@ impl Record {
             (Record::Channel(channel), Subject::Member(node)) => channel.set_member_revision(node, revision),
             (Record::Channel(channel), Subject::Message(id)) => channel.log.set_revision(id, revision),
             (Record::Name(claims), Subject::Claim(holder)) => claims.set_revision(holder, revision),
+            (Record::Mailbox(mailbox), Subject::Letter(id)) => mailbox.set_letter_revision(id, revision),
+            (Record::Mailbox(mailbox), Subject::Holder) => mailbox.set_holder_revision(revision),
             _ => {}
         }
     }
@@ -446,6 +486,7 @@ impl Record {
         match self {
             Record::Channel(channel) => channel.prune(now),
             Record::Name(claims) => claims.prune(now),
+            Record::Mailbox(mailbox) => mailbox.prune(now),
         }
     }
 
@@ -453,6 +494,7 @@ impl Record {
         match self {
             Record::Channel(channel) => channel.is_empty(),
             Record::Name(claims) => claims.is_empty(),
+            Record::Mailbox(mailbox) => mailbox.is_empty(),
         }
     }
 }
@@ -461,8 +503,11 @@ impl Statement {
     /// Whether it keeps the limits that every root keeps.
     fn is_sound(&self) -> bool {
         match self {
-            Statement::Message(entry) => (1..=TEXT_BYTES_MAX).contains(&entry.text.len()),
+            Statement::Message(Entry { text, .. }) | Statement::Letter(Letter { text: Some(text), .. }) => {
+                (1..=TEXT_BYTES_MAX).contains(&text.len())
+            }
             Statement::Member(..) | Statement::Claim(..) => true,
+            Statement::Letter(_) | Statement::Holder(_) => true,
         }
     }
 
@@ -472,6 +517,7 @@ impl Statement {
             Statement::Message(_) => true,
             Statement::Member(membership, age) => membership.joined && age.is_in_force(),
             Statement::Claim(claim, age) => claim.held && age.is_in_force(),
+            Statement::Letter(_) | Statement::Holder(_) => false,
         }
     }
 
@@ -479,8 +525,10 @@ impl Statement {
     fn bytes(&self) -> usize {
         const FIXED: usize = 100;
         match self {
-            Statement::Message(entry) => FIXED + entry.text.len(),
-            Statement::Member(..) | Statement::Claim(..) => FIXED,
+            Statement::Message(Entry { text, .. }) | Statement::Letter(Letter { text: Some(text), .. }) => {
+                FIXED + text.len()
+            }
+            _ => FIXED,
         }
     }
 }

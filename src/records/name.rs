@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::Id;
+
 /// The longest nick or channel name, in characters.
 pub const NAME_CHARS_MAX: usize = 32;
 
@@ -168,6 +170,22 @@ impl fmt::Display for Nick {
 impl fmt::Debug for Nick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Who someone is, whatever their name and wherever their node: made at the first start, and kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Person([u8; 16]);
+
+impl Person {
+    /// The person with these bytes, which nobody else may have.
+    pub const fn new(bytes: [u8; 16]) -> Person {
+        Person(bytes)
+    }
+
+    /// The person at a node of which nothing is kept: as long as it runs, that is one person.
+    pub fn of_node(id: Id) -> Person {
+        Person(std::array::from_fn(|i| id.as_bytes()[i]))
     }
 }
 

@@ -194,7 +194,7 @@ impl Records {
         let (mut statements, reached) = self.statements_after(now, reached, |_, other, _| *other == key);
         statements.retain(|(_, statement)| match statement {
             Statement::Message(entry) => horizon < Some(entry.place),
-            Statement::Member(..) | Statement::Claim(..) => true,
+            _ => true,
         });
         if !statements.is_empty() {
             let message = Message::Merge { migrates: None, statements };
@@ -263,7 +263,7 @@ impl Records {
     fn horizon(&self, key: &RecordKey) -> Option<Place> {
         match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.log.horizon(),
-            Some(Record::Name(_)) | None => None,
+            Some(Record::Name(_) | Record::Mailbox(_)) | None => None,
         }
     }
 
@@ -274,6 +274,7 @@ impl Records {
         let known = match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.write_facts(&mut facts, horizon),
             Some(Record::Name(claims)) => claims.write_facts(&mut facts),
+            Some(Record::Mailbox(mailbox)) => mailbox.write_facts(&mut facts),
             None => Ok(()),
         };
         known.expect("writing to a text cannot fail");

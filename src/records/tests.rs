@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::channel::{Entry, LOG_MAX, Place};
 use super::lease::{LEASE, RENEW_EVERY};
+use super::mailbox::MAIL_KEPT_FOR;
+use super::name::Person;
 use super::*;
 
 const NOW: Time = Time::from_micros(1_800_000_000_000_000);
@@ -37,7 +39,16 @@ fn entry(author: u16, counter: u64, epoch: u64, root: u16, seq: u64) -> Entry {
     }
 }
 
-/// Statements about one channel and one name, few enough to be about the same things often.
+fn bobs_mail() -> RecordKey {
+    RecordKey::Mailbox("bob".parse().unwrap())
+}
+
+fn letter(counter: u64, text: Option<&str>, at: Time) -> Letter {
+    let id = MessageId { author: node(1), counter };
+    Letter { id, to: Person::new([2; 16]), text: text.map(str::to_owned), from: "n".parse().unwrap(), at }
+}
+
+/// Statements about one channel, one name and one mailbox, few enough to be about the same things often.
 fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
     let age = (0u64..1_000_000).prop_map(Age);
     let claim = (0..4u16, 0..4u64, 0..3u64, any::<bool>());
@@ -51,8 +62,23 @@ fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
             let seq = 1 + u64::from(author) * 3 + counter;
             (rust(), Statement::Message(entry(author, counter, epoch, root, seq)))
         }),
+        // A letter that was sent again may have come to two roots.
+        (0..3u64, any::<bool>(), 0..2u64).prop_map(|(counter, waits, later)| {
+            let letter = letter(counter, waits.then_some("text"), NOW + Duration::from_secs(later));
+            (bobs_mail(), Statement::Letter(letter))
+        }),
+        (0..3u8, 0..3u64).prop_map(|(who, later)| {
+            let at = NOW + Duration::from_secs(later);
+            (bobs_mail(), Statement::Holder(Holder { at, person: Person::new([who; 16]) }))
+        }),
         (claim, age).prop_map(|((n, version, since, held), age)| {
-            let claim = Claim { holder: node(n), version, since: Time::from_micros(since), held };
+            let claim = Claim {
+                holder: node(n),
+                person: Person::of_node(node(n).id()),
+                version,
+                since: Time::from_micros(since),
+                held,
+            };
             (alice(), Statement::Claim(claim, age))
         }),
     ]
@@ -157,7 +183,13 @@ fn a_lease_ends_at_the_same_time_on_every_copy() {
 #[test]
 fn the_earliest_live_claim_has_the_name() {
     let claim = |n, version, since, held| {
-        let claim = Claim { holder: node(n), version, since: Time::from_micros(since), held };
+        let claim = Claim {
+            holder: node(n),
+            person: Person::of_node(node(n).id()),
+            version,
+            since: Time::from_micros(since),
+            held,
+        };
         (alice(), Statement::Claim(claim, Age::NEW))
     };
     let holder = |records: &Records, now| {
@@ -258,4 +290,31 @@ fn a_record_that_is_longer_than_a_frame_is_told_in_parts() {
     }
     assert_eq!(told, LOG_MAX);
     assert_eq!(records.statements_after(NOW, u64::MAX, |_, _, _| true).0, []);
+}
+
+#[test]
+fn a_letter_waits_for_14_days_and_who_had_the_name_is_remembered_as_long() {
+    let mut records = Records::default();
+    records.merge(NOW, &bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW)));
+    let holder = Holder { at: NOW, person: Person::new([2; 16]) };
+    records.merge(NOW, &bobs_mail(), Statement::Holder(holder));
+    let bob = "bob".parse().unwrap();
+    records.prune(NOW + MAIL_KEPT_FOR - Duration::from_micros(1));
+    let mailbox = records.mailbox(&bob).unwrap();
+    assert_eq!((mailbox.waiting(holder.person).len(), mailbox.holder()), (1, Some(holder)));
+    records.prune(NOW + MAIL_KEPT_FOR);
+    assert!(records.mailbox(&bob).is_none() && records.journal.is_empty());
+    let late = NOW + MAIL_KEPT_FOR;
+    assert!(!records.merge(late, &bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW))));
+}
+
+#[test]
+fn a_letter_that_was_shown_does_not_wait_again() {
+    let mut records = Records::default();
+    let person = Person::new([2; 16]);
+    for text in [Some("text"), None, Some("text")] {
+        records.merge(NOW, &bobs_mail(), Statement::Letter(letter(1, text, NOW)));
+    }
+    let mailbox = records.mailbox(&"bob".parse().unwrap()).unwrap();
+    assert!(mailbox.waiting(person).is_empty() && mailbox.letter(&letter(1, None, NOW).id).is_some());
 }

@@ -158,8 +158,12 @@ impl Text {
                     holder.addr()
                 ))
             ),
-            Event::Private { from, text, .. } => {
+            Event::Private { from, text, history: false, .. } => {
                 format!("[private] {}: {}\n", self.colour.nick(from.as_str()), safe::line(text))
+            }
+            Event::Private { from, text, history: true, .. } => {
+                let text = format!("[private, while you were away] {from}: {}", safe::line(text));
+                format!("{}\n", self.colour.bold(&text))
             }
             Event::Sent { to, state, .. } => self.receipt(to, state),
             Event::Migrated { kind, name, direction, peer, why } => {

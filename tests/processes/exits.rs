@@ -30,7 +30,7 @@ fn check(leave: impl FnOnce(&mut Node)) {
     alice.wait("bob", |event| is(event, "member") && event["nick"] == "bob" && event["change"] == "left");
     alice.wait("bob", |event| is(event, "ring") && event["change"] == "left");
     let answer = alice.ask("whois bob", |event| is(event, "whois") || is(event, "error"));
-    assert_eq!(answer["message"], "nobody has the name bob");
+    assert_eq!(answer["message"], "bob is away; what msg sends them waits until they are back");
     alice.send("rust", "alone");
     alice.wait_for_message("alone");
     alice.exit();

@@ -78,6 +78,12 @@ fn talk() -> Vec<Event> {
         history,
         late,
     };
+    let private = |history| Event::Private {
+        from: nick("bob"),
+        text: "hi, alice".into(),
+        id: message_id(7001),
+        history,
+    };
     let member = |change| Event::Member { channel: channel("rust"), nick: nick("carol"), change };
     vec![
         Event::Ready { nick: nick("alice"), node: node(7000), ring: RingOrigin::Created },
@@ -89,7 +95,8 @@ fn talk() -> Vec<Event> {
         said(true, false),
         said(false, false),
         said(true, true),
-        Event::Private { from: nick("bob"), text: "hi, alice".into(), id: message_id(7001) },
+        private(false),
+        private(true),
         sent(bob(), SentState::Queued),
         sent(bob(), SentState::Stored),
         sent(bob(), SentState::Delivered),

@@ -33,10 +33,10 @@ impl Oracle {
             if message.state == SentState::Queued && network.get(id.author).is_some() {
                 return Err(format!("{id} to {} waits for ever", message.to));
             }
-            let Recipient::Channel(channel) = &message.to else { continue };
             if message.state != SentState::Stored {
                 continue;
             }
+            let Recipient::Channel(channel) = &message.to else { continue };
             // Who comes later is shown the last messages, and here no channel has more.
             let missed = |&(&node, person): &(&NodeHandle, &Person)| {
                 network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
@@ -98,6 +98,13 @@ impl Oracle {
                 .map(|claim| claim.holder);
             if is_there(node) && holder != Some(node) {
                 return Err(format!("{} is the name of {holder:?}, not of {node:?}", person.nick));
+            }
+            let there = network.get(node).filter(|_| is_there(node)).map(|node| node.chat().person());
+            let mailbox = root.records().mailbox(&person.nick);
+            let waiting = there.zip(mailbox).map(|(person, mailbox)| mailbox.waiting(person));
+            if let Some(letter) = waiting.iter().flatten().next() {
+                let letter = letter.id;
+                return Err(format!("{letter} waits for {}, who is there", person.nick));
             }
             let is_wrong = |holder: NodeHandle| !is_there(holder) && !self.has_crashed(network, holder);
             if let Some(holder) = holder.filter(|&holder| is_wrong(holder)) {

@@ -1,0 +1,263 @@
+//! Mail: a private message for someone who is away waits at the root of their name.
+//!
+//! n -> … -> root of the nick: Mail { to, letter }              nobody has the name, or cannot be reached
+//! root -> n: Done                                              once enough copies have it
+//! root -> receiver, if they have the name: MailWaits { nick }
+//!
+//! receiver -> … -> root of the nick: Claim                     see `claim`; every 30 s
+//! root -> receiver: Claimed { HeldWithMail }
+//!
+//! At the start, and when the root says that there is mail:
+//! receiver -> … -> root of the nick: FetchMail { nick, person }
+//! root -> receiver: Letters { letters }
+//! receiver -> … -> root of the nick: MailShown { nick, person, ids }
+//! root -> receiver: Done
+//! receiver -> author: Receipt { ids }                          if the author is still there
+//!
+//! A letter is for a person: it is not given to someone else who has the name by then.
+//! The receiver remembers which messages were shown, so a letter that comes twice is shown once.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, MessageId, Recipient, SentState};
+use super::payload::Payload;
+use super::{Chat, Context, Pending, Then};
+use crate::chord;
+use crate::chord::message::Number;
+use crate::id::NodeHandle;
+use crate::records::mailbox::{Holder, Letter, MAIL_KEPT_FOR, MAIL_MAX, Mailbox};
+use crate::records::name::{Nick, Person};
+use crate::records::{RecordKey, Statement};
+use crate::time::Time;
+
+/// How many letters come at a time.
+const LETTERS_AT_ONCE: usize = 50;
+
+/// How many own messages that wait in mailboxes are remembered, to tell when they have been shown.
+const POSTED_MAX: usize = 1000;
+
+/// How often it is noted that someone still has their name: it is remembered for 14 days.
+const NOTED_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// A private message for someone who is away.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Request {
+    /// By which name they are known.
+    pub to: Nick,
+    /// Who they are.
+    pub person: Person,
+    /// Who wrote it.
+    pub from: Nick,
+    /// Which message it is.
+    pub id: MessageId,
+    /// What it says.
+    pub text: String,
+}
+
+/// "Which letters wait for me?"
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fetch {
+    /// In the mailbox of this name.
+    pub nick: Nick,
+    /// Who asks.
+    pub person: Person,
+}
+
+/// Letters for the one who asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Letters {
+    /// The first ones, in the order in which they came: who wrote each, which it is, and what it says.
+    pub letters: Vec<(Nick, MessageId, String)>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// "I have shown these."
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Shown {
+    /// In the mailbox of this name.
+    pub nick: Nick,
+    /// Who says so.
+    pub person: Person,
+    /// Which messages.
+    pub ids: Vec<MessageId>,
+}
+
+/// A letter that waits until enough copies have it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Acknowledged {
+    origin: NodeHandle,
+    id: Number,
+    to: Nick,
+    person: Person,
+}
+
+/// An own message that waits in a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Posted {
+    to: Recipient,
+    at: Time,
+}
+
+impl Chat {
+    /// Puts the first message in the outbox into the mailbox of `person`.
+    pub(super) fn post(&mut self, cx: &mut Context<'_>, to: Recipient, nick: Nick, person: Person) {
+        let Some((id, text)) = self.outboxes.get(&to).and_then(|outbox| outbox.first()) else { return };
+        let text = text.to_owned();
+        let request = Request { to: nick.clone(), person, from: self.nick.clone(), id, text };
+        let number = cx.ask_root(&RecordKey::Mailbox(nick), Payload::Mail(request));
+        self.pending.insert(number, Pending::Post(to));
+    }
+
+    pub(super) fn on_mail(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &chord::Request<Payload>,
+        Request { to, person, from, id, text }: Request,
+    ) {
+        let waiting = cx.records.mailbox(&to).map_or(0, |mailbox| mailbox.waiting(person).len());
+        let is_known = cx.records.mailbox(&to).is_some_and(|mailbox| mailbox.letter(&id).is_some());
+        if MAIL_MAX <= waiting && !is_known {
+            let reason = format!("{to} is away, and {MAIL_MAX} messages wait for them already");
+            return cx.reply_read(request, Payload::Refused(reason));
+        }
+        if text.is_empty() || super::TEXT_BYTES_MAX < text.len() {
+            return cx.reply_read(request, Payload::Refused(super::text_rule()));
+        }
+        let acknowledged = Acknowledged { origin: request.origin, id: request.id, to: to.clone(), person };
+        let key = RecordKey::Mailbox(to);
+        let statement = Statement::Letter(Letter { id, to: person, text: Some(text), from, at: cx.now });
+        if !cx.records.has_room_for(&key, &statement) {
+            return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
+        }
+        if !is_known {
+            cx.records.write(cx.now, &key, statement);
+        }
+        self.after_write(cx, Then::Mail(acknowledged));
+    }
+
+    pub(super) fn on_mail_acknowledged(cx: &mut Context<'_>, mail: Acknowledged) {
+        let Acknowledged { origin, id, to, person } = mail;
+        cx.chord.reply(cx.now, origin, id, Payload::Done);
+        let holder = cx.records.claims(&to).and_then(|claims| claims.holder(cx.now));
+        if let Some(holder) = holder.filter(|claim| claim.person == person).map(|claim| claim.holder) {
+            cx.chord.tell(cx.now, holder, Payload::MailWaits(to));
+        }
+    }
+
+    pub(super) fn on_mail_waits(&mut self, cx: &mut Context<'_>, nick: Nick) {
+        if self.is_ready() && nick == self.nick {
+            self.fetch_mail(cx, nick);
+        }
+    }
+
+    pub(super) fn on_posted(&mut self, cx: &mut Context<'_>, to: Recipient) {
+        let Some((id, _)) = self.outboxes.get_mut(&to).and_then(super::send::Outbox::finish_first) else {
+            return;
+        };
+        if self.posted.len() == POSTED_MAX {
+            self.posted.pop_first();
+        }
+        self.posted.insert(id, Posted { to: to.clone(), at: cx.now });
+        cx.tell(Event::Sent { id, to: to.clone(), state: SentState::Stored });
+        self.send_next(cx, &to);
+    }
+
+    /// The root of a name remembers who has it: when they are away, mail can wait for them.
+    pub(super) fn note_holder(cx: &mut Context<'_>, nick: &Nick, person: Person) {
+        let known = cx.records.mailbox(nick).and_then(Mailbox::holder);
+        let is_noted = |known: Holder| known.person == person && cx.now < known.at + NOTED_EVERY;
+        if !known.is_some_and(is_noted) {
+            let holder = Holder { at: cx.now, person };
+            cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), Statement::Holder(holder));
+        }
+    }
+
+    /// Asks for the letters to this person in the mailbox of a name that they have or had.
+    pub(super) fn fetch_mail(&mut self, cx: &mut Context<'_>, nick: Nick) {
+        let is_under_way = |pending: &Pending| matches!(pending, Pending::FetchMail(asked) | Pending::MailShown(asked, _) if *asked == nick);
+        if self.pending.values().any(is_under_way) {
+            return;
+        }
+        let fetch = Payload::FetchMail(Fetch { nick: nick.clone(), person: self.person });
+        let id = cx.ask_root(&RecordKey::Mailbox(nick.clone()), fetch);
+        self.pending.insert(id, Pending::FetchMail(nick));
+    }
+
+    pub(super) fn on_fetch_mail(cx: &mut Context<'_>, request: &chord::Request<Payload>, fetch: &Fetch) {
+        let waiting = cx.records.mailbox(&fetch.nick).map(|mailbox| mailbox.waiting(fetch.person));
+        let waiting = waiting.unwrap_or_default();
+        let more = LETTERS_AT_ONCE < waiting.len();
+        let first = waiting.into_iter().take(LETTERS_AT_ONCE);
+        let letters =
+            first.filter_map(|letter| Some((letter.from.clone(), letter.id, letter.text.clone()?))).collect();
+        cx.reply_read(request, Payload::Letters(Letters { letters, more }));
+    }
+
+    pub(super) fn on_letters(
+        &mut self,
+        cx: &mut Context<'_>,
+        nick: Nick,
+        Letters { letters, more }: Letters,
+    ) {
+        if letters.is_empty() {
+            return;
+        }
+        let ids: Vec<MessageId> = letters.iter().map(|(_, id, _)| *id).collect();
+        for (from, id, text) in letters {
+            if !self.heard.contains(&id) {
+                self.heard.insert(id, ());
+                cx.tell(Event::Private { from, text, id, history: true });
+            }
+            cx.chord.tell(cx.now, id.author, Payload::Receipt(vec![id]));
+        }
+        let shown = Payload::MailShown(Shown { nick: nick.clone(), person: self.person, ids });
+        let id = cx.ask_root(&RecordKey::Mailbox(nick.clone()), shown);
+        self.pending.insert(id, Pending::MailShown(nick, more));
+    }
+
+    pub(super) fn on_mail_shown(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &chord::Request<Payload>,
+        Shown { nick, person, ids }: Shown,
+    ) {
+        let key = RecordKey::Mailbox(nick.clone());
+        for id in ids {
+            let letter = cx.records.mailbox(&nick).and_then(|mailbox| mailbox.letter(&id)).cloned();
+            if let Some(letter) = letter.filter(|letter| letter.to == person) {
+                cx.records.write(cx.now, &key, Statement::Letter(Letter { text: None, ..letter }));
+            }
+        }
+        let (origin, id) = (request.origin, request.id);
+        self.after_write(cx, Then::Answer { origin, id, payload: Payload::Done });
+    }
+
+    pub(super) fn on_mail_struck_off(&mut self, cx: &mut Context<'_>, nick: Nick, more: bool) {
+        if more {
+            self.fetch_mail(cx, nick);
+        }
+    }
+
+    /// The receiver of own messages that waited has been shown them.
+    pub(super) fn on_receipt(&mut self, cx: &mut Context<'_>, ids: Vec<MessageId>) {
+        for id in ids {
+            if let Some(Posted { to, .. }) = self.posted.remove(&id) {
+                cx.tell(Event::Sent { id, to, state: SentState::Delivered });
+            }
+        }
+    }
+
+    /// Tells the user of messages that have waited so long that no mailbox keeps them any more.
+    pub(super) fn tell_of_lost_mail(&mut self, cx: &mut Context<'_>) {
+        while let Some(first) =
+            self.posted.first_entry().filter(|first| first.get().at + MAIL_KEPT_FOR <= cx.now)
+        {
+            let (id, Posted { to, .. }) = first.remove_entry();
+            let reason = format!("{to} has not been back for 14 days");
+            cx.tell(Event::Sent { id, to, state: SentState::Failed { reason } });
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Mailbox: private messages for someone who is away.
+//!
+//! They are for a person, not for a name: whoever takes the name meanwhile does not get them.
+//! So the mailbox also remembers who had the name last.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Merged;
+use super::channel::MessageId;
+use super::name::{Nick, Person};
+use crate::time::Time;
+
+/// How long a letter waits for its receiver, and how long it is remembered who had a name.
+pub const MAIL_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// How many letters may wait for one person.
+pub const MAIL_MAX: usize = 200;
+
+/// How many letters a mailbox holds, for all people and with those of which only the id is left.
+const LETTERS_MAX: usize = 2000;
+
+/// A private message that waits for its receiver, or has been shown to them.
+///
+/// Of what two copies know, the one that has been shown counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Letter {
+    /// Which message it is.
+    pub id: MessageId,
+    /// For whom it is.
+    pub to: Person,
+    /// What it says; nothing once it has been shown.
+    pub text: Option<String>,
+    /// Who wrote it.
+    pub from: Nick,
+    /// When it came to the mailbox, by the clock of the root.
+    pub at: Time,
+}
+
+impl Letter {
+    fn is_over(&self, now: Time) -> bool {
+        self.at + MAIL_KEPT_FOR <= now
+    }
+}
+
+/// Who had the name last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Holder {
+    /// When that was noted, by the clock of the root.
+    pub at: Time,
+    /// Who.
+    pub person: Person,
+}
+
+/// The letters for those who have or had a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mailbox {
+    holder: Option<(Holder, u64)>,
+    letters: BTreeMap<MessageId, (Letter, u64)>,
+}
+
+impl Mailbox {
+    /// Who had the name last.
+    pub fn holder(&self) -> Option<Holder> {
+        self.holder.map(|(holder, _)| holder)
+    }
+
+    /// The letters that wait for a person, in the order in which they came.
+    pub fn waiting(&self, to: Person) -> Vec<&Letter> {
+        let letters = self.letters.values().map(|(letter, _)| letter);
+        let mut waiting: Vec<_> = letters.filter(|letter| letter.to == to && letter.text.is_some()).collect();
+        waiting.sort_by_key(|letter| (letter.at, letter.id));
+        waiting
+    }
+
+    /// Whether a letter waits for anyone.
+    pub fn has_mail(&self) -> bool {
+        self.letters.values().any(|(letter, _)| letter.text.is_some())
+    }
+
+    /// The letter with this id, waiting or not.
+    pub fn letter(&self, id: &MessageId) -> Option<&Letter> {
+        self.letters.get(id).map(|(letter, _)| letter)
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.letters.len() < LETTERS_MAX
+    }
+
+    pub(super) fn merge_letter(&mut self, now: Time, letter: Letter, revision: u64) -> Merged {
+        if letter.is_over(now) {
+            return Merged::Known;
+        }
+        let newer = |known: &Letter| (letter.text.is_some(), &letter) < (known.text.is_some(), known);
+        match self.letters.get_mut(&letter.id) {
+            Some((known, _)) if !newer(known) => Merged::Known,
+            Some(held) => {
+                let before = Some(held.1);
+                *held = (letter, revision);
+                Merged::News { before }
+            }
+            None => {
+                self.letters.insert(letter.id, (letter, revision));
+                Merged::News { before: None }
+            }
+        }
+    }
+
+    pub(super) fn merge_holder(&mut self, now: Time, holder: Holder, revision: u64) -> Merged {
+        let is_over = holder.at + MAIL_KEPT_FOR <= now;
+        if is_over || self.holder.is_some_and(|(known, _)| holder <= known) {
+            return Merged::Known;
+        }
+        let before = self.holder.replace((holder, revision)).map(|(_, revision)| revision);
+        Merged::News { before }
+    }
+
+    /// Writes what a copy must know to know the same.
+    pub(super) fn write_facts(&self, facts: &mut String) -> fmt::Result {
+        if let Some((holder, _)) = self.holder {
+            write!(facts, "{:?} {:?} ", holder.person, holder.at)?;
+        }
+        self.letters.values().try_for_each(|(letter, _)| {
+            write!(facts, "{} {} {} ", letter.id.author.addr(), letter.id.counter, letter.text.is_some())
+        })
+    }
+
+    pub(super) fn set_letter_revision(&mut self, id: &MessageId, revision: u64) {
+        if let Some((_, held)) = self.letters.get_mut(id) {
+            *held = revision;
+        }
+    }
+
+    pub(super) fn set_holder_revision(&mut self, revision: u64) {
+        if let Some((_, held)) = &mut self.holder {
+            *held = revision;
+        }
+    }
+
+    /// Forgets what is too old, and returns the revisions that it had.
+    pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
+        let mut pruned = Vec::new();
+        self.letters.retain(|_, (letter, revision)| {
+            let is_over = letter.is_over(now);
+            if is_over {
+                pruned.push(*revision);
+            }
+            !is_over
+        });
+        let over = self.holder.take_if(|(holder, _)| holder.at + MAIL_KEPT_FOR <= now);
+        pruned.extend(over.map(|(_, revision)| revision));
+        pruned
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.holder.is_none() && self.letters.is_empty()
+    }
+}
