@@ -68,6 +68,7 @@ pub mod records;
 pub mod chat;
 pub mod node;
 pub mod wire;
+pub mod store;
 pub mod net;
 pub mod sim;
 pub mod repl;

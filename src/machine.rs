@@ -1,6 +1,7 @@
 //! What the driver and the simulator run: a value that turns inputs into outputs.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -46,8 +47,24 @@ pub enum Output<E, M> {
     },
     /// Tell the user, or the program that embeds the node.
     Event(E),
+    /// Keep something on the disk, if there is one.
+    Keep(Keep),
     /// The node has left the ring: send what is still queued, then end.
     Stop,
+}
+
+/// A change of what is kept on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Keep {
+    /// What it is kept under.
+    pub key: Vec<u8>,
+    /// What is kept from now on; nothing to forget it.
+    pub value: Option<Vec<u8>>,
+    /// How long it may take until it is written.
+    ///
+    /// Zero means that whatever is put out after it rests on it: nothing of that leaves the node before
+    /// this is on the disk.
+    pub within: Duration,
 }
 
 /// A node as a value: no socket, clock, task, thread, file or unseeded randomness.

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::lookup_host;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::config::Config;
@@ -72,6 +73,27 @@ pub async fn bootstrap(
         }
     }
     Err(Tried(tried))
+}
+
+/// A node that answers well, of `nodes` that were in the ring once: all are asked at the same time.
+pub async fn find_known(
+    me: NodeHandle,
+    listening: SocketAddr,
+    config: &Config,
+    nodes: &[NodeHandle],
+) -> Option<NodeHandle> {
+    let greeter = Greeter { me, config: config.clone() };
+    let mut asked = JoinSet::new();
+    for node in nodes {
+        let (greeter, address) = (greeter.clone(), node.addr());
+        asked.spawn(async move { ask(&greeter, listening, address).await });
+    }
+    while let Some(answer) = asked.join_next().await {
+        if let Ok(Ok(node)) = answer {
+            return Some(node);
+        }
+    }
+    None
 }
 
 async fn resolve(address: &str) -> Result<Vec<SocketAddr>, Parting> {

@@ -21,12 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::config::Config;
+use super::disk::Disk;
 use super::greeting::Greeter;
 use super::listener::listen;
 use super::parting::Parting;
 use super::peers::{Heard, Peers, Report};
 use crate::id::NodeHandle;
 use crate::machine::{Input, Machine, Output};
+use crate::store::Writer;
 
 /// How many commands may wait for the node; who sends more waits.
 pub const COMMANDS_MAX: usize = 256;
@@ -69,6 +71,8 @@ pub enum News<E> {
         /// How long it is.
         bytes: usize,
     },
+    /// The disk was given up for the rest of this run, for this reason: nothing is kept on it any more.
+    DiskLost(String),
     /// So much news was dropped, because nobody took it and [`EVENTS_MAX`] were waiting.
     /// The node goes on all the same: a terminal that stands still slows no ring.
     Missed(u64),
@@ -96,6 +100,7 @@ pub struct Driver<M: Machine> {
     missed: u64,
     abort: CancellationToken,
     outputs: Vec<Output<M::Event, M::Message>>,
+    disk: Disk<M::Event, M::Message>,
     listener: Option<TcpListener>,
 }
 
@@ -136,9 +141,16 @@ where
             missed: 0,
             abort,
             outputs: Vec::new(),
+            disk: Disk::new(None),
             listener: Some(listener),
         };
         (driver, controls)
+    }
+
+    /// Keeps what the machine wants kept; without it, that is dropped.
+    pub fn with_disk(mut self, writer: Writer) -> Driver<M> {
+        self.disk = Disk::new(Some(writer));
+        self
     }
 
     /// Runs until the machine stops or the driver is aborted, and gives the machine back.
@@ -162,6 +174,9 @@ where
         }
         listener.abort();
         self.peers.abort().await;
+        if !self.abort.is_cancelled() {
+            self.disk.close().await;
+        }
         self.machine
     }
 
@@ -195,6 +210,7 @@ where
             () = aborted => Woken::End,
             () = self.commands.wait() => { self.reports.take(); Woken::Work }
             () = self.reports.wait() => Woken::Work,
+            () = self.disk.answered() => Woken::Work,
             () = timer, if due.is_some() => Woken::Work,
         }
     }
@@ -202,15 +218,13 @@ where
     /// When there is something to do though nothing comes.
     fn due(&self) -> Option<Instant> {
         let wakeup = self.machine.next_wakeup().map(|time| self.peers.clock.instant(time));
-        match (wakeup, self.peers.check_at()) {
-            (Some(wakeup), Some(check)) => Some(wakeup.min(check)),
-            (wakeup, check) => wakeup.or(check),
-        }
+        [wakeup, self.peers.check_at(), self.disk.due()].into_iter().flatten().min()
     }
 
     /// One turn: handles what was taken, then writes.
     fn turn(&mut self) {
         self.peers.now = Instant::now();
+        self.mind_disk();
         let mut commands = std::mem::take(&mut self.commands.taken);
         for command in commands.drain(..) {
             self.handle(Input::Command(command));
@@ -225,8 +239,19 @@ where
             let Some(heard) = self.peers.heard.pop_front() else { break };
             self.on_heard(heard);
         }
+        self.mind_disk();
         self.peers.check();
         self.peers.flush();
+    }
+
+    /// Lets the disk go on, and lets go what has waited for it.
+    fn mind_disk(&mut self) {
+        if let Some(reason) = self.disk.go_on(self.peers.now) {
+            self.tell(News::DiskLost(reason));
+        }
+        while let Some(output) = self.disk.release() {
+            self.put_out(output);
+        }
     }
 
     fn handle(&mut self, input: Input<M::Command, M::Message>) {
@@ -236,17 +261,21 @@ where
         let now = self.peers.clock.at(self.peers.now);
         self.machine.handle(now, input, &mut self.outputs);
         let mut outputs = std::mem::take(&mut self.outputs);
-        let mut stops = false;
         for output in outputs.drain(..) {
-            match output {
-                Output::Send { to, message } => self.peers.send(to, message),
-                Output::Event(event) => self.tell(News::Event(event)),
-                Output::Stop => stops = true,
+            if let Some(output) = self.disk.take(self.peers.now, output) {
+                self.put_out(output);
             }
         }
         self.outputs = outputs;
-        if stops {
-            self.peers.stop();
+    }
+
+    fn put_out(&mut self, output: Output<M::Event, M::Message>) {
+        match output {
+            Output::Send { to, message } => self.peers.send(to, message),
+            Output::Event(event) => self.tell(News::Event(event)),
+            Output::Stop => self.peers.stop(),
+            // The disk has taken it.
+            Output::Keep(_) => {}
         }
     }
 
@@ -296,6 +325,7 @@ where
         if self.lateness().is_some() {
             self.peers.now = Instant::now();
             self.handle(Input::Wakeup);
+            self.mind_disk();
             self.peers.flush();
         }
     }

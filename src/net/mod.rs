@@ -24,6 +24,7 @@
 mod bootstrap;
 mod clock;
 mod config;
+mod disk;
 mod driver;
 mod frames;
 mod goodbye;
@@ -34,7 +35,7 @@ mod outbox;
 mod parting;
 mod peers;
 
-pub use bootstrap::{Tried, bootstrap};
+pub use bootstrap::{Tried, bootstrap, find_known};
 pub use clock::Clock;
 pub use config::{Config, NETWORK, NETWORK_BYTES_MAX};
 pub use driver::{COMMANDS_MAX, Controls, Driver, EVENTS_MAX, News};

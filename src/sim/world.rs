@@ -242,6 +242,8 @@ impl<M: Simulated> World<M> {
                 }
                 Output::Event(event) => self.told.push((node, event)),
                 Output::Stop => stops = true,
+                // Disks are not simulated.
+                Output::Keep(_) => {}
             }
         }
         self.outputs = outputs;

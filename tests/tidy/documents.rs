@@ -32,7 +32,7 @@ fn answers(line: &str) -> Vec<Event> {
     node.handle(START, Input::Command(Command::Line(line.to_owned())), &mut outputs);
     let event = |output| match output {
         Output::Event(event) => Some(event),
-        Output::Send { .. } | Output::Stop => None,
+        Output::Send { .. } | Output::Keep(_) | Output::Stop => None,
     };
     outputs.into_iter().filter_map(event).collect()
 }

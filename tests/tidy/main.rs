@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["records"],
     &["chat"],
     &["node"],
+    &["store"],
     &["net", "sim"],
     &["repl"],
     &["json"],

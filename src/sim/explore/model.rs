@@ -336,6 +336,8 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
                 }
                 Output::Event(event) => outcome.told.push(event),
                 Output::Stop => stops = true,
+                // Disks are not explored.
+                Output::Keep(_) => {}
             }
         }
         outcome.machine = (!stops).then(|| self.machines.number(machine));

@@ -406,6 +406,8 @@ impl<M: Simulated> Network<M> {
                 Output::Send { to, message } => self.send(host, to, &message),
                 Output::Event(event) => self.told.push((node, event)),
                 Output::Stop => stops = true,
+                // Disks are not simulated.
+                Output::Keep(_) => {}
             }
         }
         self.outputs = outputs;

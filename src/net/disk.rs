@@ -1,0 +1,171 @@
+//! The disk beside the network: nothing leaves the node before what it rests on is on the disk.
+//!
+//! ```text
+//! machine: Keep A, Send 1, Send 2   Keep B, Send 3          Send 4
+//! disk:    A begins                 waits for A    A done ► B begins          B done
+//! network:                                         1, 2                       3, 4
+//! ```
+//!
+//! While one batch is being written, all that comes is for the next one: so the disk is written as often as
+//! it can be, and never more often than that.
+//! What may wait is written with the next batch, or after the time that it may wait.
+//!
+//! A disk that fails, or is too slow, is given up for the rest of the run: the chat goes on without it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::machine::{Keep, Output};
+use crate::store::{Changes, Writer};
+
+/// How long a batch may take to be written.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How many outputs may wait for the disk.
+const HELD_MAX: usize = 65_536;
+
+/// What is told of a disk that was given up for its slowness.
+const TOO_SLOW: &str = "it takes too long to write";
+
+/// The disk of a driver, or none.
+pub(super) struct Disk<E, M> {
+    writer: Option<Writer>,
+    /// What goes into the next batch, and when that begins at the latest.
+    next: Changes,
+    due: Option<Instant>,
+    /// When the batch was begun that is being written.
+    begun_at: Option<Instant>,
+    /// How many batches were begun, and how many are on the disk.
+    begun: u64,
+    done: u64,
+    /// After how many batches what comes now may leave the node.
+    needed: u64,
+    /// What waits, with the number of batches after which it may leave.
+    held: VecDeque<(u64, Output<E, M>)>,
+    /// What the writer has answered.
+    answer: Option<Result<(), String>>,
+}
+
+impl<E, M> Disk<E, M> {
+    /// Without a writer nothing is kept, and nothing waits.
+    pub fn new(writer: Option<Writer>) -> Disk<E, M> {
+        Disk {
+            writer,
+            next: Changes::new(),
+            due: None,
+            begun_at: None,
+            begun: 0,
+            done: 0,
+            needed: 0,
+            held: VecDeque::new(),
+            answer: None,
+        }
+    }
+
+    /// Takes what a machine has put out, and gives it back if it may leave the node now.
+    pub fn take(&mut self, now: Instant, output: Output<E, M>) -> Option<Output<E, M>> {
+        match output {
+            Output::Keep(keep) => {
+                self.keep(now, keep);
+                None
+            }
+            output if self.needed <= self.done => Some(output),
+            output => {
+                self.held.push_back((self.needed, output));
+                None
+            }
+        }
+    }
+
+    fn keep(&mut self, now: Instant, Keep { key, value, within }: Keep) {
+        if self.writer.is_none() {
+            return;
+        }
+        self.next.insert(key, value);
+        let by = now + within;
+        self.due = Some(self.due.map_or(by, |due| due.min(by)));
+        if within.is_zero() {
+            self.needed = self.begun + 1;
+        }
+    }
+
+    /// What may leave the node now that did not before, if anything.
+    pub fn release(&mut self) -> Option<Output<E, M>> {
+        self.held.pop_front_if(|(needed, _)| *needed <= self.done).map(|(_, output)| output)
+    }
+
+    /// Goes on: hears what the writer has answered, and begins the next batch if it is time.
+    /// Returns why the disk was given up, if it was.
+    pub fn go_on(&mut self, now: Instant) -> Option<String> {
+        let writer = self.writer.as_mut()?;
+        let answer = self.answer.take().or_else(|| self.begun_at.and_then(|_| writer.try_done()));
+        match answer {
+            Some(Ok(())) => {
+                self.begun_at = None;
+                self.done = self.begun;
+            }
+            Some(Err(reason)) => return Some(self.give_up(reason)),
+            None => {}
+        }
+        let is_late = self.begun_at.is_some_and(|begun| begun + WRITE_TIME_MAX <= now);
+        if is_late || HELD_MAX < self.held.len() {
+            return Some(self.give_up(TOO_SLOW.to_owned()));
+        }
+        if self.begun_at.is_none() && self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            self.begun += 1;
+            self.begun_at = Some(now);
+            let next = std::mem::take(&mut self.next);
+            if !self.writer.as_ref().is_some_and(|writer| writer.begin(next)) {
+                return Some(self.give_up("the thread that writes has ended".to_owned()));
+            }
+        }
+        None
+    }
+
+    fn give_up(&mut self, reason: String) -> String {
+        self.writer = None;
+        self.next = Changes::new();
+        (self.due, self.begun_at) = (None, None);
+        self.done = self.needed;
+        reason
+    }
+
+    /// When [`Disk::go_on`] is due, whatever the writer answers.
+    pub fn due(&self) -> Option<Instant> {
+        self.begun_at.map(|begun| begun + WRITE_TIME_MAX).or(self.due)
+    }
+
+    /// Waits until the writer has answered; for ever if nothing is being written.
+    pub async fn answered(&mut self) {
+        match &mut self.writer {
+            Some(writer) if self.begun_at.is_some() && self.answer.is_none() => {
+                let answer = writer.done().await;
+                self.answer =
+                    Some(answer.unwrap_or_else(|| Err("the thread that writes has ended".to_owned())));
+            }
+            _ if self.answer.is_some() => {}
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Writes what has waited, and closes the file; gives up after the time that a batch may take.
+    pub async fn close(self) {
+        let Some(mut writer) = self.writer else { return };
+        let is_writing = self.begun_at.is_some() && self.answer.is_none();
+        let closing = async {
+            // There is nobody left to tell that one of these has failed.
+            if is_writing {
+                let _ = writer.done().await;
+            }
+            if !self.next.is_empty() && writer.begin(self.next) {
+                let _ = writer.done().await;
+            }
+            writer.close().await;
+        };
+        // The end of the process closes what is not closed by then.
+        let _ = timeout(WRITE_TIME_MAX, closing).await;
+    }
+}

@@ -1,0 +1,169 @@
+//! The file: opened and read at the start, changed by whole transactions from then on.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+
+use super::{Changes, Item, Writer};
+
+/// The name of the file in its directory.
+pub const FILE_NAME: &str = "chat.redb";
+
+const ITEMS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("items");
+
+/// How much of the file is kept in memory, in bytes: all that is read is read once, at the start.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// A file that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Writes to it.
+    pub writer: Writer,
+    /// What was kept in it, in the order of the keys.
+    pub items: Vec<Item>,
+    /// Where the file lies now that was there before, and was damaged.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// Why a file cannot be read.
+enum Unreadable {
+    /// What is in it is not what was written.
+    Damaged,
+    /// Another process has opened it.
+    InUse,
+    /// The system does not let us.
+    Refused(io::Error),
+}
+
+/// Opens the file in `directory`, and makes both if they are not there.
+///
+/// Fails if another process has it open, or the system does not allow it; then nothing was changed.
+pub fn open(directory: &Path) -> anyhow::Result<Opened> {
+    let what_to_do = "choose another directory with --data-dir DIR, or --ephemeral to keep nothing";
+    make_directory(directory)
+        .with_context(|| format!("cannot make the directory {}: {what_to_do}", directory.display()))?;
+    let path = directory.join(FILE_NAME);
+    let refusal = |why| match why {
+        Unreadable::InUse => {
+            anyhow!("another chat uses the data in {}: {what_to_do}", directory.display())
+        }
+        Unreadable::Refused(error) => anyhow!("cannot write to {}: {error}: {what_to_do}", path.display()),
+        Unreadable::Damaged => anyhow!("{} is damaged, also when it is new: {what_to_do}", path.display()),
+    };
+    let mut set_aside = None;
+    let opened = match read(&path) {
+        Err(Unreadable::Damaged) => {
+            set_aside = Some(rename_damaged(&path).map_err(|error| refusal(Unreadable::Refused(error)))?);
+            read(&path)
+        }
+        opened => opened,
+    };
+    let (database, items) = opened.map_err(refusal)?;
+    let writer = Writer::start(move |changes| write(&database, changes)).context("cannot start a thread")?;
+    Ok(Opened { writer, items, set_aside })
+}
+
+/// Only the user may read what is kept: private messages may wait there.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(directory)
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.read(true).write(true).create(true).truncate(false).open(path)
+}
+
+fn rename_damaged(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".damaged-{}", now.as_secs()));
+    fs::rename(path, &name)?;
+    Ok(name.into())
+}
+
+/// Reads all that is there, and checks every page: what is damaged is better known now than later.
+fn read(path: &Path) -> Result<(Database, Vec<Item>), Unreadable> {
+    let file = open_file(path).map_err(Unreadable::Refused)?;
+    quietly(|| {
+        let mut database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
+        database.check_integrity()?;
+        let items = read_items(&database)?;
+        Ok((database, items))
+    })
+    .unwrap_or(Err(Unreadable::Damaged))
+}
+
+/// What `act` returns, and nothing if it panics, which it may on bytes that nobody has written.
+fn quietly<T>(act: impl FnOnce() -> T) -> Option<T> {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(act));
+    panic::set_hook(report);
+    result.ok()
+}
+
+fn read_items(database: &Database) -> Result<Vec<Item>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let table = match transaction.open_table(ITEMS) {
+        Ok(table) => table,
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut items = Vec::new();
+    for item in table.iter()? {
+        let (key, value) = item?;
+        items.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(items)
+}
+
+/// Makes all changes in one transaction, which is on the disk when this returns.
+pub(super) fn write(database: &Database, changes: &Changes) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(ITEMS)?;
+        for (key, value) in changes {
+            match value {
+                Some(value) => table.insert(&key[..], &value[..])?,
+                None => table.remove(&key[..])?,
+            };
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+impl From<DatabaseError> for Unreadable {
+    fn from(error: DatabaseError) -> Unreadable {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => Unreadable::InUse,
+            error => redb::Error::from(error).into(),
+        }
+    }
+}
+
+impl From<redb::Error> for Unreadable {
+    fn from(error: redb::Error) -> Unreadable {
+        match error {
+            // What the system says has a number; what has none was found in the bytes.
+            redb::Error::Io(error) if error.raw_os_error().is_some() => Unreadable::Refused(error),
+            _ => Unreadable::Damaged,
+        }
+    }
+}
+
+impl From<StorageError> for Unreadable {
+    fn from(error: StorageError) -> Unreadable {
+        redb::Error::from(error).into()
+    }
+}

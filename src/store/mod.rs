@@ -1,0 +1,26 @@
+//! The disk: one file in a directory of its own, written by one thread.
+//!
+//! ```text
+//!            batches, one at a time
+//! driver ─────────────────────────────► ┌──────────────┐  one transaction
+//!    ▲                                  │ writer thread│ ────────────────► chat.redb
+//!    └───────────────────────────────── └──────────────┘
+//!            "it is on the disk", or why it is not
+//! ```
+//!
+//! What is kept are values under keys: bytes, of which only the machine knows what they say.
+//! The file has a lock: a second process on the same directory is refused.
+//! A file that is damaged is set aside under another name, and a new one begun.
+
+mod directory;
+mod file;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use directory::data_directory;
+pub use file::{FILE_NAME, Opened, open};
+pub use writer::{Changes, Writer};
+
+/// A value and its key, as they were kept.
+pub type Item = (Vec<u8>, Vec<u8>);
