@@ -1,5 +1,7 @@
 //! A node: ring, records and chat as one value.
 
+pub mod kept;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub struct Node {
     chat: Chat,
     /// Requests for keys whose range this node is taking over.
     waiting: VecDeque<(Time, Id, Request<Payload>)>,
+    /// If there is a disk: what changes is put out to be kept.
+    disk: Option<kept::Disk>,
 }
 
 impl Node {
@@ -52,6 +56,7 @@ impl Node {
             records: Records::default(),
             chat: Chat::new(nick, me, now),
             waiting: VecDeque::new(),
+            disk: None,
         }
     }
 
@@ -104,6 +109,7 @@ impl Machine for Node {
         outputs: &mut Vec<Output<Event, Message<Payload>>>,
     ) {
         let was_over = self.chat.is_over();
+        let start = outputs.len();
         let mut turn = Turn { node: self, now, events: Vec::new(), outputs };
         match input {
             Input::Command(command) => turn.on_command(command),
@@ -117,6 +123,7 @@ impl Machine for Node {
             }
         }
         turn.finish();
+        turn.keep(start);
         if self.chat.is_over() && !was_over {
             outputs.push(Output::Stop);
         }

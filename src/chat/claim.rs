@@ -152,6 +152,7 @@ impl Chat {
                 cx.tell(Event::Ready { nick: self.nick.clone(), node: self.me, ring });
                 // Some may have come while the root already took the user for being there.
                 self.fetch_mail(cx, self.nick.clone());
+                self.come_back(cx);
             }
             (Stage::Starting(starting), Answer::Taken(holder)) => {
                 starting.holder = Some(holder);

@@ -218,7 +218,7 @@ pub enum MemberChange {
 }
 
 /// To whom a message goes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Recipient {
     /// To a channel.
     Channel(ChannelName),

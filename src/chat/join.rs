@@ -49,10 +49,7 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
     }
     let shown = chat.shown_before.remove(&channel).unwrap_or_default();
     chat.sessions.insert(channel.clone(), Session { history, shown, ..Session::default() });
-    let membership = chat.membership(cx, true);
-    let request = Payload::Join(Request { channel: channel.clone(), membership });
-    let id = cx.ask_root(&RecordKey::Channel(channel.clone()), request);
-    chat.pending.insert(id, Pending::Join(channel));
+    chat.ask_to_join(cx, channel);
     Ok(())
 }
 
@@ -92,7 +89,9 @@ pub struct MemberChanged {
 pub(super) struct Session {
     pub(super) stage: Stage,
     /// How many messages from before are shown.
-    history: usize,
+    pub(super) history: usize,
+    /// Whether a former self was in the channel: instead of the last messages, the missed ones are shown.
+    pub(super) returns: bool,
     /// The request with which they are being read: what comes meanwhile is shown after them.
     pub(super) reading: Option<Number>,
     /// The place of the last message that was shown: everything up to here has been.
@@ -160,6 +159,13 @@ impl Chat {
         self.shown_before.extend(session.map(|session| (channel.clone(), session.shown)));
     }
 
+    pub(super) fn ask_to_join(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
+        let membership = self.membership(cx, true);
+        let request = Payload::Join(Request { channel: channel.clone(), membership });
+        let id = cx.ask_root(&RecordKey::Channel(channel.clone()), request);
+        self.pending.insert(id, Pending::Join(channel));
+    }
+
     /// A statement of this user's about a channel.
     pub(super) fn membership(&mut self, cx: &Context<'_>, joined: bool) -> Membership {
         Membership { node: self.me, version: self.new_version(cx.now), joined, nick: self.nick.clone() }
@@ -216,21 +222,28 @@ impl Chat {
     pub(super) fn on_joined_channel(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
-        session.seen = answer.last;
-        session.from = answer.last;
-        let history = session.history;
+        let (history, returns) = (session.history, session.returns);
+        if !returns {
+            session.seen = answer.last;
+            session.from = answer.last;
+        }
         for (nick, node) in &answer.members {
             self.meet(nick, *node);
         }
         let members = nicks(answer.members);
         cx.tell(Event::Joined { channel: channel.clone(), members });
         match answer.last {
+            _ if returns => self.catch_up(cx, &channel),
             Some(last) if 0 < history => self.read_up_to(cx, channel, last, history, Purpose::Joined),
             _ => self.show_ahead(cx, &channel),
         }
     }
 
     pub(super) fn on_join_failed(&mut self, cx: &mut Context<'_>, channel: ChannelName, reason: &str) {
+        if self.sessions.get(&channel).is_some_and(|session| session.returns) {
+            return cx
+                .error("join", format!("{channel} was not joined again: {reason}; that is tried again"));
+        }
         self.end_session(&channel);
         cx.error("join", format!("{channel} was not joined: {reason}"));
     }

@@ -18,6 +18,7 @@ mod names;
 pub mod payload;
 mod recent;
 mod renew;
+pub mod restore;
 mod ring;
 mod send;
 mod trace;
@@ -92,6 +93,10 @@ pub struct Chat {
     renaming: Option<claim::Renaming>,
     renewed: Time,
     expired: Time,
+    /// If there is a disk: what is on it.
+    kept: Option<restore::Kept>,
+    /// What a former self kept there, until the name is the user's.
+    former: Option<restore::Former>,
 }
 
 /// How far a chat has come.
@@ -232,6 +237,8 @@ impl Chat {
             renaming: None,
             renewed: now,
             expired: now,
+            kept: None,
+            former: None,
         }
     }
 
@@ -437,6 +444,7 @@ impl Chat {
         if matches!(self.stage, Stage::Ready) && self.next_renewal() <= cx.now {
             self.renew(cx);
             self.tell_of_lost_mail(cx);
+            self.try_to_return(cx);
         }
         if self.expired + EXPIRE_EVERY <= cx.now {
             self.tell_of_lost_members(cx);

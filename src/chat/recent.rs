@@ -7,16 +7,25 @@ use crate::records::channel::{LOG_MAX, MessageId, Place};
 /// How many are remembered: more than a channel keeps, for older ones do not come again.
 const RECENT_MAX: usize = 2 * LOG_MAX;
 
+/// The numbers of what is remembered, counted from the first message ever: from `first` on, before `next`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Numbers {
+    pub(super) first: u64,
+    pub(super) next: u64,
+}
+
 /// The messages that were shown last, and what is remembered of each.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Recent<T> {
     oldest_first: VecDeque<MessageId>,
     known: BTreeMap<MessageId, T>,
+    /// How many have been forgotten.
+    forgotten: u64,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Recent<T> {
-        Recent { oldest_first: VecDeque::new(), known: BTreeMap::new() }
+        Recent { oldest_first: VecDeque::new(), known: BTreeMap::new(), forgotten: 0 }
     }
 }
 
@@ -34,7 +43,29 @@ impl<T> Recent<T> {
         if self.oldest_first.len() <= RECENT_MAX {
             return None;
         }
+        self.forgotten += 1;
         self.oldest_first.pop_front().and_then(|oldest| self.known.remove(&oldest))
+    }
+
+    /// What was remembered before, by the numbers that it had then.
+    pub(super) fn restored(numbered: BTreeMap<u64, (MessageId, T)>) -> Recent<T> {
+        let forgotten = numbered.first_key_value().map_or(0, |(&number, _)| number);
+        let mut recent = Recent { forgotten, ..Recent::default() };
+        for (id, remembered) in numbered.into_values() {
+            recent.insert(id, remembered);
+        }
+        recent
+    }
+
+    pub(super) fn numbers(&self) -> Numbers {
+        Numbers { first: self.forgotten, next: self.forgotten + self.oldest_first.len() as u64 }
+    }
+
+    /// What is remembered from this number on.
+    pub(super) fn numbered_from(&self, number: u64) -> impl Iterator<Item = (u64, MessageId, &T)> {
+        let skipped = usize::try_from(number.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
+        let numbered = (self.forgotten..).zip(self.oldest_first.iter().copied()).skip(skipped);
+        numbered.filter_map(|(number, id)| Some((number, id, self.known.get(&id)?)))
     }
 }
 

@@ -90,6 +90,14 @@ impl Outbox {
         self.messages.front().map(|(id, text)| (*id, text.as_str()))
     }
 
+    pub(super) fn push(&mut self, id: MessageId, text: String) {
+        self.messages.push_back((id, text));
+    }
+
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = (MessageId, &str)> {
+        self.messages.iter().rev().map(|(id, text)| (*id, text.as_str()))
+    }
+
     pub(super) fn finish_first(&mut self) -> Option<(MessageId, String)> {
         self.under_way = 0;
         self.tried = None;
@@ -129,7 +137,7 @@ impl Chat {
                 "{OUTBOX_MAX} messages wait for this recipient; try later"
             )));
         }
-        outbox.messages.push_back((id, text));
+        outbox.push(id, text);
         cx.tell(Event::Sent { id, to: to.clone(), state: SentState::Queued });
         self.send_next(cx, &to);
         Ok(())

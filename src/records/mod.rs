@@ -12,6 +12,7 @@
 
 pub mod channel;
 pub mod claims;
+pub mod kept;
 pub mod lease;
 pub mod mailbox;
 pub mod message;
@@ -100,12 +101,17 @@ pub enum Statement {
 }
 
 /// What a statement is about, within its record.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Subject {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Subject {
+    /// Whether this node's person is in the channel.
     Member(NodeHandle),
+    /// This message.
     Message(MessageId),
+    /// Whether this node's person has the name.
     Claim(NodeHandle),
+    /// This message in a mailbox.
     Letter(MessageId),
+    /// Who had the name of the mailbox last.
     Holder,
 }
 
@@ -141,6 +147,8 @@ pub struct Records {
     behind: BTreeMap<ChannelName, BTreeSet<NodeHandle>>,
     /// Records of which this root has learnt what another root has written meanwhile.
     healed: BTreeSet<RecordKey>,
+    /// What is to be written to the disk, if there is one.
+    changed: kept::Changed,
     /// A shortcut that breaks records: tests switch it on to show that it is noticed.
     #[cfg(test)]
     pub(crate) unites_sets: bool,
@@ -272,6 +280,7 @@ impl Records {
         if !statement.is_sound() || !self.has_room_for(key, &statement) {
             return false;
         }
+        let is_renewal = self.is_renewal(now, key, &statement);
         let held = match self.held.get_mut(key) {
             Some(held) => held,
             None => {
@@ -294,7 +303,7 @@ impl Records {
                 let mut dropped = Vec::new();
                 let news = channel.log.merge(now, entry, revision, &mut dropped);
                 for revision in dropped {
-                    self.journal.remove(&revision);
+                    forget(&mut self.journal, &mut self.changed, revision);
                 }
                 (if news { Merged::News { before: None } } else { Merged::Known }, subject)
             }
@@ -317,6 +326,7 @@ impl Records {
             if let Some(before) = before {
                 self.journal.remove(&before);
             }
+            self.changed.note(key, subject.clone(), !is_renewal);
             self.journal.insert(revision, (key.clone(), subject));
         } else if held.record.is_empty() {
             self.held.remove(key);
@@ -405,10 +415,10 @@ impl Records {
 
     /// Forgets what is so old that no peer would accept it any more.
     pub fn prune(&mut self, now: Time) {
-        let journal = &mut self.journal;
+        let (journal, changed) = (&mut self.journal, &mut self.changed);
         self.held.retain(|_, held| {
             for revision in held.record.prune(now) {
-                journal.remove(&revision);
+                forget(journal, changed, revision);
             }
             !held.record.is_empty()
         });
@@ -416,7 +426,9 @@ impl Records {
 
     fn drop_record(&mut self, key: &RecordKey) {
         self.held.remove(key);
-        self.journal.retain(|_, (other, _)| other != key);
+        for (_, (_, subject)) in self.journal.extract_if(.., |_, (other, _)| other == key) {
+            self.changed.note(key, subject, true);
+        }
     }
 
     /// Takes the members who may have missed something, of channels that this node is ready to serve.
@@ -437,6 +449,13 @@ impl Records {
     /// Takes what has moved since the last call, for the user.
     pub fn take_migrated(&mut self) -> Vec<Migrated> {
         std::mem::take(&mut self.told)
+    }
+}
+
+/// A statement is no longer kept.
+fn forget(journal: &mut BTreeMap<u64, (RecordKey, Subject)>, changed: &mut kept::Changed, revision: u64) {
+    if let Some((key, subject)) = journal.remove(&revision) {
+        changed.note(&key, subject, true);
     }
 }
 
