@@ -1,6 +1,7 @@
 //! What the user says on the command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -43,7 +44,8 @@ pub struct Options {
 
     /// A node of the ring to join; may be given several times, and the first that answers is taken.
     ///
-    /// Without it, the node begins a ring.
+    /// Without it, the nodes are tried that this one knew before its restart; if there are none, or none
+    /// answers, the node begins a ring.
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub bootstrap: Vec<String>,
 
@@ -60,6 +62,16 @@ pub struct Options {
     /// How many earlier messages are shown when you join a channel.
     #[arg(long, value_name = "COUNT", default_value_t = HISTORY, value_parser = history)]
     pub history: usize,
+
+    /// The directory in which this node keeps what it must not forget.
+    ///
+    /// Without it, that is a directory for each nick below the platform's directory for data.
+    #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Keep nothing on the disk: what is on no other node is lost when this one ends.
+    #[arg(long)]
+    pub ephemeral: bool,
 
     /// Write one JSON object per line to standard output, as docs/json.md describes.
     #[arg(long)]

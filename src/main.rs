@@ -11,19 +11,26 @@ use chord_chat::chat::command::COMMANDS;
 use chord_chat::chat::event::Event;
 use chord_chat::cli::Options;
 use chord_chat::id::NodeHandle;
-use chord_chat::net::{Clock, Config, Driver, News, bootstrap};
+use chord_chat::net::{Clock, Config, Driver, News, bootstrap, find_known};
+use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
+use chord_chat::records::name::Person;
 use chord_chat::repl::session::NodeLink;
+use chord_chat::store::{self, Writer, data_directory};
 use chord_chat::{json, repl};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// From how many hosts it is told that they speak another version or belong to another network.
 const PARTED_MAX: usize = 100;
 
 /// How many events wait for the front end, which takes them at once.
 const EVENTS_MAX: usize = 1024;
+
+/// How often a node that was in a ring before looks for it, and how long it waits in between.
+const ROUNDS: usize = 3;
+const ROUND_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long the node may take to close its connections after it has left.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -55,16 +62,29 @@ fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Runs the node and the front end side by side until the node has stopped.
 async fn chat(options: &Options) -> anyhow::Result<()> {
-    let listener = listen(options).await?;
+    let Disk { kept, writer, mut notes } = open_disk(options)?;
+    let listener = listen(options, kept.as_ref()).await?;
     let bound = listener.local_addr().context("cannot tell where this node listens")?;
     let node = NodeHandle::new(options.advertised(bound));
     let config = Config::new(options.network.clone());
     let clock = Clock::start();
-    let machine = Node::new(options.nick.clone(), node, clock.now()).with_history(options.history);
-    let bootstrap = find_ring(options, node, bound, &config).await?;
-    let (driver, controls) = Driver::new(machine, listener, config, clock);
+    let known = kept.as_ref().map_or(&[][..], |kept| &kept.known);
+    let bootstrap = find_ring(options, node, bound, &config, known, &mut notes).await?;
+    let person = new_person()?;
+    let mut machine = Node::new(options.nick.clone(), node, clock.now()).with_history(options.history);
+    machine = match kept {
+        Some(kept) => machine.with_disk(clock.now(), kept, person),
+        None => machine.with_person(person),
+    };
+    let (mut driver, controls) = Driver::new(machine, listener, config, clock);
+    if let Some(writer) = writer {
+        driver = driver.with_disk(writer);
+    }
     controls.commands.send(Command::Start { bootstrap }).await.context("the node has stopped")?;
     let (events_sender, events) = mpsc::channel(EVENTS_MAX);
+    for note in notes {
+        events_sender.send(node_error(note)).await.context("the front end has stopped")?;
+    }
     // Both end when the node has stopped.
     let running = tokio::spawn(driver.run());
     let passing_on = tokio::spawn(pass_on(controls.news, events_sender));
@@ -79,7 +99,55 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     ending
 }
 
-async fn listen(options: &Options) -> anyhow::Result<TcpListener> {
+/// What is on the disk, if there is one, and what the user should know of it.
+struct Disk {
+    kept: Option<Kept>,
+    writer: Option<Writer>,
+    notes: Vec<String>,
+}
+
+fn open_disk(options: &Options) -> anyhow::Result<Disk> {
+    let directory = match (&options.data_dir, options.ephemeral) {
+        (_, true) => return Ok(Disk { kept: None, writer: None, notes: Vec::new() }),
+        (Some(directory), false) => directory.clone(),
+        (None, false) => data_directory(&options.nick)?,
+    };
+    let opened = store::open(&directory)?;
+    let kept = Kept::read(opened.items);
+    let mut notes = Vec::new();
+    if let Some(path) = opened.set_aside {
+        notes.push(format!(
+            "the file with what this node kept was damaged: it is now {}, and a new one was begun",
+            path.display()
+        ));
+    }
+    if 0 < kept.unreadable {
+        notes.push(format!(
+            "{} things in {} could not be read and were passed over: another version of chat may have written them",
+            kept.unreadable,
+            directory.display()
+        ));
+    }
+    Ok(Disk { kept: Some(kept), writer: Some(opened.writer), notes })
+}
+
+fn new_person() -> anyhow::Result<Person> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+    Ok(Person::new(bytes))
+}
+
+/// Listens where the user says; where any port will do, at that of the time before, if it is free: so a
+/// node that restarts is the same node.
+async fn listen(options: &Options, kept: Option<&Kept>) -> anyhow::Result<TcpListener> {
+    let former = kept.and_then(|kept| kept.node).map(|node| node.addr());
+    if let Some(former) = former
+        && options.addr.port() == 0
+        && former.ip() == options.addr.ip()
+        && let Ok(listener) = TcpListener::bind(former).await
+    {
+        return Ok(listener);
+    }
     TcpListener::bind(options.addr).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => anyhow!(
             "another program listens at {}: choose another port, or port 0 for any that is free",
@@ -93,24 +161,44 @@ async fn listen(options: &Options) -> anyhow::Result<TcpListener> {
 }
 
 /// A node of the ring to join, or nobody if this one begins a ring.
+///
+/// Where many nodes are switched on again at once, some look for others that look themselves and do not
+/// answer yet: so who was told whom to ask asks again.
 async fn find_ring(
     options: &Options,
     node: NodeHandle,
     bound: SocketAddr,
     config: &Config,
+    known: &[NodeHandle],
+    notes: &mut Vec<String>,
 ) -> anyhow::Result<Option<NodeHandle>> {
-    if options.bootstrap.is_empty() {
-        return Ok(None);
-    }
-    match bootstrap(node, bound, config, &options.bootstrap).await {
-        Ok((found, tried)) => {
-            for (address, why) in tried.0 {
-                eprintln!("chat: {address} leads to no ring: {why}; the next one was tried");
+    let rounds = if options.bootstrap.is_empty() { 1 } else { ROUNDS };
+    for round in 1..=rounds {
+        let tried = match bootstrap(node, bound, config, &options.bootstrap).await {
+            Ok((found, tried)) => {
+                for (address, why) in tried.0 {
+                    eprintln!("chat: {address} leads to no ring: {why}; the next one was tried");
+                }
+                return Ok(Some(found));
             }
-            Ok(Some(found))
+            Err(tried) => tried,
+        };
+        if known.is_empty() && !tried.0.is_empty() {
+            return Err(anyhow!("no node of a ring was found: {tried}"));
         }
-        Err(tried) => Err(anyhow!("no node of a ring was found: {tried}")),
+        if let Some(found) = find_known(node, bound, config, known).await {
+            return Ok(Some(found));
+        }
+        if round < rounds {
+            sleep(ROUND_PAUSE).await;
+        } else if !known.is_empty() {
+            let others = known.len();
+            notes.push(format!(
+                "none of the {others} nodes that this one knew answers: it has begun a ring of its own"
+            ));
+        }
     }
+    Ok(None)
 }
 
 /// Hands the news of the driver to the front end, until the node has stopped.
@@ -127,6 +215,9 @@ async fn pass_on(mut news: mpsc::Receiver<News<Event>>, events: mpsc::Sender<Eve
             News::TooLong { to, bytes } => {
                 node_error(format!("a message of {bytes} bytes to {to} was too long to send"))
             }
+            News::DiskLost(reason) => node_error(format!(
+                "the disk cannot be written: {reason}: from now on nothing is kept on it; when that is mended, restart"
+            )),
             News::Missed(count) => {
                 node_error(format!("{count} events were lost, because they were not read in time"))
             }

@@ -371,7 +371,7 @@ fn a_terminal_that_cannot_move_its_cursor_gets_plain_lines() {
 /// The program that people use, in a ring of its own or in that of `via`.
 fn chat(nick: &str, via: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-    command.args(["--nick", nick, "--addr", "127.0.0.1:0"]);
+    command.args(["--nick", nick, "--addr", "127.0.0.1:0", "--ephemeral"]);
     command.args(via.iter().flat_map(|via| ["--bootstrap", via]));
     command.env("TERM", "xterm-256color").env("NO_COLOR", "1");
     command

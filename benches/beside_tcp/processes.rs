@@ -35,7 +35,16 @@ struct Chat {
 impl Chat {
     fn start(nick: &str, bootstrap: Option<&str>) -> Chat {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-        command.args(["--json", "--nick", nick, "--addr", "127.0.0.1:0", "--network", "bench"]);
+        command.args([
+            "--json",
+            "--nick",
+            nick,
+            "--addr",
+            "127.0.0.1:0",
+            "--network",
+            "bench",
+            "--ephemeral",
+        ]);
         command.args(bootstrap.iter().flat_map(|&addr| ["--bootstrap", addr]));
         let started = Instant::now();
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program");

@@ -22,10 +22,13 @@ const EVENTS_SHOWN: usize = 25;
 /// How often a question is asked again whose answer is not yet the right one.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
-/// How to start a node, at a free port.
-pub fn chat(nick: &str) -> Command {
+/// How to start a node, which keeps nothing on the disk unless it is told where.
+pub fn chat(nick: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-    command.args(["--nick", nick]).env("RUST_BACKTRACE", "0");
+    command.args(["--nick", nick]).args(arguments).env("RUST_BACKTRACE", "0");
+    if !arguments.contains(&"--data-dir") {
+        command.arg("--ephemeral");
+    }
     command
 }
 
@@ -76,8 +79,8 @@ impl Node {
 
     /// A process that may or may not become a node.
     pub fn spawn(nick: &str, arguments: &[&str]) -> Node {
-        let mut command = chat(nick);
-        command.arg("--json").args(arguments);
+        let mut command = chat(nick, arguments);
+        command.arg("--json");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Log::default());

@@ -33,7 +33,7 @@ struct Person {
 impl Person {
     fn start(who: &str, bootstrap: Option<SocketAddr>) -> Person {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-        command.args(["--nick", who, "--addr", "127.0.0.1:0"]);
+        command.args(["--nick", who, "--addr", "127.0.0.1:0", "--ephemeral"]);
         command.args(bootstrap.iter().flat_map(|addr| ["--bootstrap".to_owned(), addr.to_string()]));
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, lines) =
