@@ -216,7 +216,7 @@ async fn pass_on(mut news: mpsc::Receiver<News<Event>>, events: mpsc::Sender<Eve
                 node_error(format!("a message of {bytes} bytes to {to} was too long to send"))
             }
             News::DiskLost(reason) => node_error(format!(
-                "the disk cannot be written: {reason}: from now on nothing is kept on it; when that is mended, restart"
+                "the disk cannot be written ({reason}): nothing is kept on it any more; the chat goes on without it until the next start"
             )),
             News::Missed(count) => {
                 node_error(format!("{count} events were lost, because they were not read in time"))

@@ -175,7 +175,9 @@ impl Chat {
                 None => (None, Numbers::default()),
             };
             if before != Some(seen) {
-                changes.push((Key::Channel(channel.clone()), Some(Value::Channel(seen)), WITHIN));
+                // That the user is in the channel is told when it is on the disk.
+                let within = if before.is_none() { Duration::ZERO } else { WITHIN };
+                changes.push((Key::Channel(channel.clone()), Some(Value::Channel(seen)), within));
             }
             let key = |number| Key::Shown(channel.clone(), number);
             let value = |id, place: &Place| Value::Shown(id, *place);
@@ -186,7 +188,7 @@ impl Chat {
         for (channel, (_, known)) in kept.channels.extract_if(.., |channel, _| is_left(channel)) {
             let shown = (known.first..known.next).map(|number| Key::Shown(channel.clone(), number));
             changes.extend(shown.map(|key| (key, None, WITHIN)));
-            changes.push((Key::Channel(channel), None, WITHIN));
+            changes.push((Key::Channel(channel), None, Duration::ZERO));
         }
     }
 

@@ -79,7 +79,20 @@ impl Node {
 
     /// A process that may or may not become a node.
     pub fn spawn(nick: &str, arguments: &[&str]) -> Node {
-        let mut command = chat(nick, arguments);
+        Node::run(nick, chat(nick, arguments))
+    }
+
+    /// The same, but the process cannot write more than so many blocks of 512 bytes into a file.
+    pub fn spawn_limited(nick: &str, arguments: &[&str], blocks: usize) -> Node {
+        let plain = chat(nick, arguments);
+        let mut command = Command::new("sh");
+        // The signal that tells of the limit would end the process: ignored, it leaves an error.
+        command.args(["-c", "trap '' XFSZ; ulimit -f $0; exec \"$@\"", &blocks.to_string()]);
+        command.arg(plain.get_program()).args(plain.get_args());
+        Node::run(nick, command)
+    }
+
+    fn run(nick: &str, mut command: Command) -> Node {
         command.arg("--json");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -197,6 +210,11 @@ impl Node {
     /// All events so far.
     pub fn events(&self) -> Vec<Value> {
         self.log.written.lock().unwrap().events.iter().map(|(_, event)| event.clone()).collect()
+    }
+
+    /// All events after `mark`.
+    pub fn events_after(&self, mark: Mark) -> Vec<Value> {
+        self.events().split_off(mark.0)
     }
 
     /// What this node knows of its ring.

@@ -10,5 +10,6 @@ mod items;
 mod crowd;
 mod failures;
 mod exits;
+mod disk;
 mod bad_input;
 mod bad_peers;

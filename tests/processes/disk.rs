@@ -1,0 +1,276 @@
+//! What is kept on the disk: restarts, damage, and disks that cannot be written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use chord_chat::store::FILE_NAME;
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::fleet::{Mark, Node, is, is_message, text, wait_for_ring, wait_until};
+
+/// How many nodes the ring has that is switched off.
+const NODES: usize = 8;
+
+/// Where somebody's data lies, and how they start: always in the same way.
+struct Home {
+    nick: String,
+    directory: TempDir,
+    bootstrap: Option<String>,
+}
+
+impl Home {
+    fn new(nick: &str, bootstrap: Option<&Node>) -> Home {
+        let bootstrap = bootstrap.map(|node| node.addr().to_string());
+        Home { nick: nick.to_owned(), directory: tempfile::tempdir().unwrap(), bootstrap }
+    }
+
+    fn spawn(&self) -> Node {
+        let mut arguments = vec!["--addr", "127.0.0.1:0", "--data-dir", self.path().to_str().unwrap()];
+        arguments.extend(self.bootstrap.iter().flat_map(|address| ["--bootstrap", address]));
+        Node::spawn(&self.nick, &arguments)
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.path().join(FILE_NAME)
+    }
+}
+
+/// A ring of people who keep their data.
+fn homes(count: usize) -> (Vec<Home>, Vec<Node>) {
+    let mut homes = vec![Home::new("n0", None)];
+    let mut nodes = vec![homes[0].spawn().ready()];
+    for i in 1..count {
+        homes.push(Home::new(&format!("n{i}"), Some(&nodes[i / 2])));
+        nodes.push(homes[i].spawn().ready());
+    }
+    settle(&mut nodes);
+    (homes, nodes)
+}
+
+/// Waits for the ring, and gives the nodes back in the order of their nicks.
+fn settle(nodes: &mut [Node]) {
+    wait_for_ring(nodes);
+    nodes.sort_by(|a, b| a.nick.cmp(&b.nick));
+}
+
+/// The messages that `node` is shown of its past in a channel.
+fn history(node: &mut Node, channel: &str) -> Vec<String> {
+    let mark = node.mark();
+    node.ask(&format!("history #{channel}"), |event| is(event, "history"));
+    let told = node.events_after(mark);
+    let messages = told.iter().filter(|event| is(event, "message") && event["channel"] == channel);
+    messages.map(|event| text(event, "text").to_owned()).collect()
+}
+
+fn members(node: &mut Node, channel: &str) -> Vec<String> {
+    let who = node.ask(&format!("who #{channel}"), |event| is(event, "who"));
+    let members = who["members"].as_array().unwrap();
+    members.iter().map(|member| text(member, "nick").to_owned()).collect()
+}
+
+fn is_disk_error(event: &Value) -> bool {
+    is(event, "error") && text(event, "message").starts_with("the disk")
+}
+
+#[test]
+fn a_ring_that_is_killed_as_a_whole_has_everything_when_it_is_switched_on_again() {
+    let (homes, mut nodes) = homes(NODES);
+    for node in &mut nodes {
+        node.join_channel("rust");
+    }
+    nodes[0].join_channel("attic");
+    let said: Vec<String> = (0..3 * NODES).map(|i| format!("message {i}")).collect();
+    for (i, text) in said.iter().enumerate() {
+        nodes[i % NODES].send("rust", text);
+    }
+    nodes[0].send("attic", "dust");
+    for node in &nodes {
+        node.wait_for_message(said.last().unwrap());
+    }
+    let addresses: Vec<_> = nodes.iter().map(Node::addr).collect();
+
+    nodes.iter().for_each(|node| node.signal(Signal::KILL));
+    nodes.iter_mut().for_each(Node::crash);
+    let mut nodes: Vec<Node> = homes.iter().map(Home::spawn).collect();
+    nodes = nodes.into_iter().map(Node::ready).collect();
+
+    assert_eq!(nodes.iter().map(Node::addr).collect::<Vec<_>>(), addresses, "each is where it was");
+    settle(&mut nodes);
+    let nicks: Vec<String> = homes.iter().map(|home| home.nick.clone()).collect();
+    for node in &mut nodes {
+        node.wait("rust", |event| is(event, "joined") && event["channel"] == "rust");
+    }
+    nodes[0].wait("attic", |event| is(event, "joined") && event["channel"] == "attic");
+    for node in &mut nodes {
+        wait_until("all members", || members(node, "rust") == nicks);
+        wait_until("all messages", || history(node, "rust") == said);
+        for nick in &nicks {
+            node.ask(&format!("whois {nick}"), |event| is(event, "whois"));
+        }
+    }
+    assert_eq!(history(&mut nodes[3], "attic"), ["dust"]);
+    nodes[5].send("rust", "we are back");
+    nodes.iter().for_each(|node| drop(node.wait_for_message("we are back")));
+}
+
+#[test]
+fn who_was_away_is_shown_what_they_missed_once() {
+    let (homes, mut nodes) = homes(4);
+    for node in &mut nodes {
+        node.join_channel("rust");
+    }
+    nodes[0].send("rust", "before");
+    nodes[3].wait_for_message("before");
+    // What was shown is written a moment later.
+    let mut away = nodes.pop().unwrap();
+    away.ask("who #rust", |event| is(event, "who"));
+    wait_until("what was shown is on the disk", || true);
+    away.exit();
+    wait_for_ring(&mut nodes);
+    let missed: Vec<String> = (0..5).map(|i| format!("meanwhile {i}")).collect();
+    for text in &missed {
+        nodes[0].send("rust", text);
+    }
+    let back = homes[3].spawn().ready();
+    for text in &missed {
+        back.wait_for_message(text);
+    }
+    nodes[0].send("rust", "welcome");
+    back.wait_for_message("welcome");
+    let shown: Vec<Value> = back.events().into_iter().filter(|event| is(event, "message")).collect();
+    let texts: Vec<&str> = shown.iter().map(|event| text(event, "text")).collect();
+    assert_eq!(texts[..5], missed);
+    assert_eq!(texts[5..], ["welcome"], "what was shown before is not shown again");
+}
+
+#[test]
+fn a_message_that_waits_goes_out_after_a_restart() {
+    let (homes, mut nodes) = homes(4);
+    for node in &mut nodes {
+        node.join_channel("rust");
+    }
+    let root = nodes[0].root_of("#rust");
+    let sender = nodes.iter().position(|node| node.id() != root).unwrap();
+    nodes.iter().enumerate().filter(|(i, _)| *i != sender).for_each(|(_, node)| node.signal(Signal::STOP));
+    nodes[sender].types("send #rust I wait");
+    let queued = nodes[sender].wait("queued", |event| is(event, "sent") && event["state"] == "queued");
+    nodes[sender].ask("help", |event| is(event, "help"));
+    wait_until("the message is on the disk", || {
+        fs::read(homes[sender].file()).unwrap().windows(6).any(|bytes| bytes == b"I wait")
+    });
+    nodes[sender].crash();
+    nodes.iter().enumerate().filter(|(i, _)| *i != sender).for_each(|(_, node)| node.signal(Signal::CONT));
+    nodes[sender] = homes[sender].spawn().ready();
+    let sent = |state: &'static str| {
+        let id = queued["id"].clone();
+        move |event: &Value| is(event, "sent") && event["id"] == id && event["state"] == state
+    };
+    let (asked, _) = nodes[sender].wait_after(Mark::default(), "queued", sent("queued"));
+    let (stored, _) = nodes[sender].wait_after(Mark::default(), "stored", sent("stored"));
+    assert!(asked <= stored);
+    for node in &nodes {
+        node.wait_for_message("I wait");
+        assert_eq!(node.count("I wait"), 1);
+    }
+}
+
+#[test]
+fn a_second_process_on_the_same_data_is_refused() {
+    let home = Home::new("alice", None);
+    let _alice = home.spawn().ready();
+    let (status, errors) = home.spawn().status();
+    assert_eq!(status.code(), Some(1));
+    assert!(errors.contains("another chat uses the data in"), "{errors}");
+    assert!(errors.contains("--data-dir") && errors.contains("--ephemeral"), "{errors}");
+    assert_eq!(errors.matches('\n').count(), 1, "{errors}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let directory = file.path().join("data");
+    let arguments = ["--addr", "127.0.0.1:0", "--data-dir", directory.to_str().unwrap()];
+    let (status, errors) = Node::spawn("alice", &arguments).status();
+    assert_eq!(status.code(), Some(1));
+    assert!(errors.contains("cannot make the directory") && errors.contains("--ephemeral"), "{errors}");
+}
+
+#[test]
+fn two_people_on_one_machine_have_their_own_data_and_who_keeps_none_leaves_none() {
+    let platform = tempfile::tempdir().unwrap();
+    let start = |nick: &str, ephemeral: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+        command.args(["--nick", nick, "--addr", "127.0.0.1:0", "--json"]);
+        command.args(ephemeral.then_some("--ephemeral"));
+        command.env("XDG_DATA_HOME", platform.path()).env("HOME", platform.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        assert!(command.status().unwrap().success());
+    };
+    start("carol", true);
+    assert_eq!(fs::read_dir(platform.path()).unwrap().count(), 0, "nothing was written");
+    start("alice", false);
+    start("bob", false);
+    for nick in ["alice", "bob"] {
+        assert!(platform.path().join("chord-chat").join(nick).join(FILE_NAME).is_file(), "{nick}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_set_aside_and_told_of() {
+    let home = Home::new("alice", None);
+    let mut alice = home.spawn().ready();
+    alice.join_channel("rust");
+    alice.crash();
+    let mut bytes = fs::read(home.file()).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    fs::write(home.file(), &bytes).unwrap();
+    let mut alice = home.spawn().ready();
+    let error = alice.wait("error", |event| is(event, "error"));
+    assert!(text(&error, "message").contains("was damaged"), "{error}");
+    let names = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let set_aside = names.filter(|name| name.to_str().unwrap().starts_with("chat.redb.damaged-")).count();
+    assert_eq!(set_aside, 1);
+    alice.join_channel("rust");
+    alice.exit();
+}
+
+#[test]
+fn a_full_disk_stops_nobody_and_is_told_of_once() {
+    let first = Node::first("first");
+    let home = Home::new("alice", None);
+    let mut alice = Node::spawn_limited(
+        "alice",
+        &[
+            "--addr",
+            "127.0.0.1:0",
+            "--bootstrap",
+            &first.addr().to_string(),
+            "--data-dir",
+            home.path().to_str().unwrap(),
+        ],
+        4_096,
+    )
+    .ready();
+    alice.join_channel("rust");
+    let long = "x".repeat(4_000);
+    let mut sent = 0;
+    while !alice.events().iter().any(is_disk_error) {
+        alice.send("rust", &format!("{sent} {long}"));
+        sent += 1;
+        assert!(sent < 1_000, "the limit is never reached");
+    }
+    for i in 0..5 {
+        alice.send("rust", &format!("after {i}"));
+        alice.wait_for_message(&format!("after {i}"));
+    }
+    assert_eq!(alice.events().iter().filter(|event| is_disk_error(event)).count(), 1);
+    assert!(alice.events().iter().any(|event| is_message(event, "after 4")));
+    alice.exit();
+}
