@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ const EVENTS_MAX: usize = 1024;
 /// How often a node that was in a ring before looks for it, and how long it waits in between.
 const ROUNDS: usize = 3;
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
+
+/// In which file of the directory the lines are kept that the user types.
+const TYPED_FILE: &str = "typed";
 
 /// How long the node may take to close its connections after it has left.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -62,7 +66,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Runs the node and the front end side by side until the node has stopped.
 async fn chat(options: &Options) -> anyhow::Result<()> {
-    let Disk { kept, writer, mut notes } = open_disk(options)?;
+    let Disk { kept, writer, typed, mut notes } = open_disk(options)?;
     let listener = listen(options, kept.as_ref()).await?;
     let bound = listener.local_addr().context("cannot tell where this node listens")?;
     let node = NodeHandle::new(options.advertised(bound));
@@ -88,7 +92,7 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     // Both end when the node has stopped.
     let running = tokio::spawn(driver.run());
     let passing_on = tokio::spawn(pass_on(controls.news, events_sender));
-    let ending = run_front_end(options, NodeLink { commands: controls.commands, events }).await;
+    let ending = run_front_end(options, typed, NodeLink { commands: controls.commands, events }).await;
     if ending.is_err() {
         // Whoever stops at once does not wait for the node either.
         controls.abort.cancel();
@@ -100,15 +104,18 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
 }
 
 /// What is on the disk, if there is one, and what the user should know of it.
+#[derive(Default)]
 struct Disk {
     kept: Option<Kept>,
     writer: Option<Writer>,
+    /// Where the lines are kept that the user types.
+    typed: Option<PathBuf>,
     notes: Vec<String>,
 }
 
 fn open_disk(options: &Options) -> anyhow::Result<Disk> {
     let directory = match (&options.data_dir, options.ephemeral) {
-        (_, true) => return Ok(Disk { kept: None, writer: None, notes: Vec::new() }),
+        (_, true) => return Ok(Disk::default()),
         (Some(directory), false) => directory.clone(),
         (None, false) => data_directory(&options.nick)?,
     };
@@ -128,7 +135,8 @@ fn open_disk(options: &Options) -> anyhow::Result<Disk> {
             directory.display()
         ));
     }
-    Ok(Disk { kept: Some(kept), writer: Some(opened.writer), notes })
+    let typed = Some(directory.join(TYPED_FILE));
+    Ok(Disk { kept: Some(kept), writer: Some(opened.writer), typed, notes })
 }
 
 fn new_person() -> anyhow::Result<Person> {
@@ -232,10 +240,10 @@ fn node_error(message: String) -> Event {
     Event::Error { command: "node".to_owned(), message }
 }
 
-async fn run_front_end(options: &Options, link: NodeLink) -> anyhow::Result<()> {
+async fn run_front_end(options: &Options, typed: Option<PathBuf>, link: NodeLink) -> anyhow::Result<()> {
     let ending = match options.json {
         true => json::run(link).await?,
-        false => repl::run(&options.nick, COMMANDS, link).await?,
+        false => repl::run(&options.nick, COMMANDS, typed, link).await?,
     };
     ending.into_result()
 }

@@ -1,6 +1,8 @@
 //! A node: ring, records and chat as one value.
 
 pub mod kept;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

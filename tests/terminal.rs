@@ -462,3 +462,25 @@ fn colours_are_shown_unless_they_are_unwanted() {
         assert_eq!(is_coloured(&desk.screen.0.lock().unwrap()), wanted);
     }
 }
+
+#[test]
+fn the_arrow_keys_bring_back_what_was_typed_before_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+        command.args(["--nick", "alice", "--addr", "127.0.0.1:0", "--data-dir"]).arg(directory.path());
+        command.env("TERM", "xterm-256color").env("NO_COLOR", "1");
+        let desk = Desk::new(command, 40);
+        desk.wait_for_line("alice> ");
+        desk
+    };
+    let mut alice = start();
+    alice.types("help help\r");
+    alice.wait_for_row("help [<command>]");
+    alice.wait_for_line("alice> ");
+    alice.types("\x04");
+    assert_eq!(alice.status().0, 0);
+    let mut alice = start();
+    alice.types("\x1b[A");
+    alice.wait_for_line("alice> help help");
+}

@@ -49,7 +49,8 @@ impl<T> Recent<T> {
 
     /// What was remembered before, by the numbers that it had then.
     pub(super) fn restored(numbered: BTreeMap<u64, (MessageId, T)>) -> Recent<T> {
-        let forgotten = numbered.first_key_value().map_or(0, |(&number, _)| number);
+        // Nobody has been shown so many: such a number was not written here.
+        let forgotten = numbered.first_key_value().map_or(0, |(&number, _)| number.min(u64::MAX / 2));
         let mut recent = Recent { forgotten, ..Recent::default() };
         for (id, remembered) in numbered.into_values() {
             recent.insert(id, remembered);

@@ -169,3 +169,134 @@ impl<E, M> Disk<E, M> {
         let _ = timeout(WRITE_TIME_MAX, closing).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as blocking;
+
+    use super::*;
+
+    type Said = Output<&'static str, u32>;
+
+    /// A disk whose batches are done when the test says so, and how.
+    fn disk() -> (Disk<&'static str, u32>, blocking::Sender<Result<(), &'static str>>) {
+        let (permit, permitted) = blocking::channel();
+        let writer = Writer::start(move |_| permitted.recv().unwrap_or(Err("the test is over"))).unwrap();
+        (Disk::new(Some(writer)), permit)
+    }
+
+    fn keep(key: u8, within: Duration) -> Said {
+        Output::Keep(Keep { key: vec![key], value: None, within })
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+    }
+
+    fn released(disk: &mut Disk<&'static str, u32>) -> Vec<Said> {
+        std::iter::from_fn(|| disk.release()).collect()
+    }
+
+    #[test]
+    fn what_rests_on_the_disk_leaves_after_it_and_in_order() {
+        run(async {
+            let (mut disk, permit) = disk();
+            let now = Instant::now();
+            assert_eq!(disk.take(now, Output::Event("before")), Some(Output::Event("before")));
+            assert_eq!(disk.take(now, keep(1, Duration::ZERO)), None);
+            assert_eq!(disk.take(now, Output::Event("first")), None);
+            assert_eq!(disk.go_on(now), None);
+            // The first batch is being written: this goes into the second.
+            for output in [keep(2, Duration::ZERO), Output::Event("second"), Output::Stop] {
+                assert_eq!(disk.take(now, output), None);
+            }
+            assert_eq!((disk.go_on(now), released(&mut disk)), (None, vec![]));
+            permit.send(Ok(())).unwrap();
+            disk.answered().await;
+            assert_eq!((disk.go_on(now), released(&mut disk)), (None, vec![Output::Event("first")]));
+            permit.send(Ok(())).unwrap();
+            disk.answered().await;
+            assert_eq!(disk.go_on(now), None);
+            assert_eq!(released(&mut disk), [Output::Event("second"), Output::Stop]);
+            assert_eq!(disk.take(now, Output::Event("after")), Some(Output::Event("after")));
+        });
+    }
+
+    #[test]
+    fn what_may_wait_holds_nothing_back_and_is_written_in_time() {
+        run(async {
+            let (mut disk, permit) = disk();
+            let (now, within) = (Instant::now(), Duration::from_secs(1));
+            assert_eq!(disk.take(now, keep(1, within)), None);
+            assert_eq!(disk.take(now, Output::Stop), Some(Output::Stop));
+            assert_eq!((disk.go_on(now), disk.begun, disk.due()), (None, 0, Some(now + within)));
+            assert_eq!((disk.go_on(now + within), disk.begun), (None, 1));
+            permit.send(Ok(())).unwrap();
+            disk.answered().await;
+            assert_eq!((disk.go_on(now + within), disk.due()), (None, None));
+        });
+    }
+
+    #[test]
+    fn a_disk_that_fails_or_is_too_slow_is_given_up_and_what_waited_leaves() {
+        run(async {
+            for is_slow in [true, false] {
+                let (mut disk, permit) = disk();
+                let now = Instant::now();
+                disk.take(now, keep(1, Duration::ZERO));
+                disk.take(now, Output::Event("stored"));
+                assert_eq!(disk.go_on(now), None);
+                let reason = match is_slow {
+                    true => disk.go_on(now + WRITE_TIME_MAX),
+                    false => {
+                        permit.send(Err("no room")).unwrap();
+                        disk.answered().await;
+                        disk.go_on(now)
+                    }
+                };
+                assert_eq!(reason.as_deref(), Some(if is_slow { TOO_SLOW } else { "no room" }));
+                assert_eq!(released(&mut disk), [Output::Event("stored")]);
+                disk.take(now, keep(2, Duration::ZERO));
+                assert_eq!(disk.take(now, Output::Stop), Some(Output::Stop));
+                assert_eq!((disk.go_on(now), disk.due()), (None, None), "it is told once");
+            }
+        });
+    }
+
+    #[test]
+    fn only_so_much_waits_for_the_disk() {
+        run(async {
+            let (mut disk, _permit) = disk();
+            let now = Instant::now();
+            disk.take(now, keep(1, Duration::ZERO));
+            for message in 0..HELD_MAX as u32 {
+                let to = crate::id::NodeHandle::new(([127, 0, 0, 1], 7000).into());
+                disk.take(now, Output::Send { to, message });
+            }
+            assert_eq!(disk.go_on(now), None);
+            disk.take(now, Output::Stop);
+            assert_eq!(disk.go_on(now).as_deref(), Some(TOO_SLOW));
+            assert_eq!(released(&mut disk).len(), HELD_MAX + 1);
+        });
+    }
+
+    #[test]
+    fn what_waits_is_written_before_the_file_is_closed() {
+        run(async {
+            let (tell, written) = blocking::channel();
+            let writer = Writer::start(move |changes: &Changes| {
+                tell.send(changes.len()).map_err(|_| "the test is over")
+            });
+            let mut disk: Disk<(), ()> = Disk::new(Some(writer.unwrap()));
+            let now = Instant::now();
+            disk.take(now, Output::Keep(Keep { key: vec![1], value: None, within: Duration::ZERO }));
+            disk.go_on(now);
+            for key in [2, 3] {
+                let within = Duration::from_secs(10);
+                disk.take(now, Output::Keep(Keep { key: vec![key], value: None, within }));
+            }
+            disk.close().await;
+            assert_eq!(written.iter().collect::<Vec<_>>(), [1, 2]);
+        });
+    }
+}

@@ -98,13 +98,20 @@ fn decode<T: DeserializeOwned>(value: &[u8]) -> Option<T> {
     (format == FORMAT).then(|| wire::decode(encoded).ok()).flatten()
 }
 
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = vec![FORMAT];
+    wire::encode_into(value, &mut bytes);
+    bytes
+}
+
 fn keep<T: Serialize>(key: &Key, value: Option<&T>, within: Duration) -> Keep {
-    let encoded = |value| {
-        let mut bytes = vec![FORMAT];
-        wire::encode_into(value, &mut bytes);
-        bytes
-    };
-    Keep { key: wire::encode(key), value: value.map(encoded), within }
+    Keep { key: wire::encode(key), value: value.map(encode), within }
+}
+
+/// Something of a chat, as it lies on the disk.
+#[cfg(test)]
+pub(super) fn item_of_chat(key: restore::Key, value: &restore::Value) -> (Vec<u8>, Vec<u8>) {
+    (wire::encode(&Key::Chat(key)), encode(value))
 }
 
 /// What a node with a disk remembers of it.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::lease::LEASE;
+use super::lease::Age;
 use super::{Record, RecordKey, Records, Statement, Subject};
 use crate::time::Time;
 
@@ -70,16 +70,19 @@ impl Records {
 
     /// Whether `statement` says no more than that what is known still holds.
     pub(super) fn is_renewal(&self, now: Time, key: &RecordKey, statement: &Statement) -> bool {
-        let is_live = |age: super::Age| Duration::from_millis(age.0) < LEASE;
+        if self.changed.0.is_none() {
+            // Nobody wants to know.
+            return false;
+        }
         match (self.held.get(key).map(|held| &held.record), statement) {
             (Some(Record::Channel(channel)), Statement::Member(new, _)) => {
                 channel.member(now, &new.node).is_some_and(|(known, age)| {
-                    (known.joined, &known.nick) == (new.joined, &new.nick) && is_live(age)
+                    (known.joined, &known.nick) == (new.joined, &new.nick) && age.is_in_force()
                 })
             }
             (Some(Record::Name(claims)), Statement::Claim(new, _)) => {
                 claims.get(now, &new.holder).is_some_and(|(known, age)| {
-                    (known.held, known.since) == (new.held, new.since) && is_live(age)
+                    (known.held, known.since) == (new.held, new.since) && age.is_in_force()
                 })
             }
             _ => false,
@@ -90,9 +93,7 @@ impl Records {
 impl Statement {
     /// The same, so much later.
     pub fn aged(self, by: Duration) -> Statement {
-        let aged = |age: super::Age| {
-            super::Age(age.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
-        };
+        let aged = |age: Age| Age(age.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)));
         match self {
             Statement::Member(membership, age) => Statement::Member(membership, aged(age)),
             Statement::Claim(claim, age) => Statement::Claim(claim, aged(age)),

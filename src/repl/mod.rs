@@ -15,6 +15,7 @@ pub mod text;
 mod turn;
 
 use std::io::{self, BufReader, IsTerminal};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,11 +35,19 @@ use crate::repl::text::Text;
 const LAST_LINES_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Serves a person until the node has stopped: at a terminal with a line editor, otherwise in plain lines.
-pub async fn run(nick: &Nick, table: CommandTable, link: NodeLink) -> anyhow::Result<Ending> {
+///
+/// The lines that are typed at a terminal are kept in the file `typed`, if there is one.
+pub async fn run(
+    nick: &Nick,
+    table: CommandTable,
+    typed: Option<PathBuf>,
+    link: NodeLink,
+) -> anyhow::Result<Ending> {
     let known = Arc::new(Mutex::new(Known::default()));
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         // A terminal that cannot move its cursor is served like a pipe.
-        if let Ok((terminal, seat, printed)) = terminal::sit(format!("{nick}> "), table, known.clone()) {
+        let seat = terminal::sit(format!("{nick}> "), table, typed, known.clone());
+        if let Ok((terminal, seat, printed)) = seat {
             let talk = talk(link, seat, printed, Text::new(Colour::of_environment(), known));
             // The terminal is the shell's again when this returns.
             return tokio::select! {

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, Write};
 use std::panic;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -121,10 +122,12 @@ impl Drop for Terminal {
 
 /// A seat at the terminal on standard input and output, and what tells that all was printed.
 ///
+/// The arrow keys bring back what was typed before, also at earlier times if it was kept in a file.
 /// Fails if this terminal cannot move its cursor; then plain lines do.
 pub fn sit(
     prompt: String,
     table: CommandTable,
+    typed_file: Option<PathBuf>,
     known: Arc<Mutex<Known>>,
 ) -> anyhow::Result<(Terminal, Seat, oneshot::Receiver<()>)> {
     let mode = Mode::now()?;
@@ -132,6 +135,10 @@ pub fn sit(
     let editing = Arc::new(OnceLock::new());
     let mut editor = editor(Help { table, known, turn: turn.clone(), editing: editing.clone() })?;
     let printer = editor.create_external_printer()?;
+    if let Some(file) = &typed_file {
+        // Whoever has typed nothing yet has no such file.
+        let _ = editor.load_history(file);
+    }
 
     let (begin, begun) = oneshot::channel();
     let (typed_sender, typed) = mpsc::channel(LINES_MAX);
@@ -145,7 +152,7 @@ pub fn sit(
             if begun.blocking_recv().is_ok() {
                 // Keys that are pressed between two lines wait for the editor, which shows them.
                 mode.without_echo().set();
-                read_lines(&mut editor, &prompt, &typed_sender, &turn);
+                read_lines(&mut editor, &prompt, typed_file.as_deref(), &typed_sender, &turn);
             }
             // The printer may wait for room in the editor: it must see that it is gone.
             drop(editor);
@@ -193,6 +200,7 @@ fn restore_after_panic(mode: Mode) {
 fn read_lines(
     editor: &mut Editor<Help, DefaultHistory>,
     prompt: &str,
+    file: Option<&Path>,
     typed: &mpsc::Sender<Typed>,
     turn: &Turn,
 ) {
@@ -205,6 +213,10 @@ fn read_lines(
         let word = match line {
             Ok(_) if leaving => continue,
             Ok(line) => {
+                if let Some(file) = file {
+                    // What cannot be kept is only missing the next time.
+                    let _ = editor.append_history(file);
+                }
                 leaving = is_exit(&line);
                 Typed::Line(line)
             }

@@ -2,12 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Changes, Item, Writer};
 
@@ -94,22 +94,14 @@ fn rename_damaged(path: &Path) -> io::Result<PathBuf> {
 /// Reads all that is there, and checks every page: what is damaged is better known now than later.
 fn read(path: &Path) -> Result<(Database, Vec<Item>), Unreadable> {
     let file = open_file(path).map_err(Unreadable::Refused)?;
-    quietly(|| {
+    // On bytes that nobody has written, the library may fail in any way.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
         let mut database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
         database.check_integrity()?;
         let items = read_items(&database)?;
         Ok((database, items))
-    })
-    .unwrap_or(Err(Unreadable::Damaged))
-}
-
-/// What `act` returns, and nothing if it panics, which it may on bytes that nobody has written.
-fn quietly<T>(act: impl FnOnce() -> T) -> Option<T> {
-    let report = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(act));
-    panic::set_hook(report);
-    result.ok()
+    }));
+    opened.unwrap_or(Err(Unreadable::Damaged))
 }
 
 fn read_items(database: &Database) -> Result<Vec<Item>, redb::Error> {
@@ -159,11 +151,5 @@ impl From<redb::Error> for Unreadable {
             redb::Error::Io(error) if error.raw_os_error().is_some() => Unreadable::Refused(error),
             _ => Unreadable::Damaged,
         }
-    }
-}
-
-impl From<StorageError> for Unreadable {
-    fn from(error: StorageError) -> Unreadable {
-        redb::Error::from(error).into()
     }
 }

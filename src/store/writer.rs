@@ -23,10 +23,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A thread that carries batches out by `write`.
+    /// A thread that carries batches out by `write`, which returns when they are on the disk.
     ///
     /// Fails if the system gives no thread.
-    pub(super) fn start<E: fmt::Display>(
+    pub fn start<E: fmt::Display>(
         mut write: impl FnMut(&Changes) -> Result<(), E> + Send + 'static,
     ) -> io::Result<Writer> {
         let (batches, asked) = blocking::sync_channel::<Changes>(1);

@@ -72,7 +72,7 @@ pub fn program() {
         let front = async {
             match env::var_os(JSON) {
                 Some(_) => json::run(link).await,
-                None => repl::run(&nick("alice"), COMMANDS, link).await,
+                None => repl::run(&nick("alice"), COMMANDS, None, link).await,
             }
         };
         tokio::pin!(front);

@@ -1,0 +1,240 @@
+//! A node with a disk: what it keeps, before what, and how it begins again.
+
+use std::collections::BTreeMap;
+
+use super::kept::{Kept, item_of_chat};
+use super::*;
+use crate::chat::event::{MessageId, Recipient, SentState};
+use crate::chat::restore;
+use crate::machine::Keep;
+
+const NOW: Time = Time::from_micros(1_800_000_000_000_000);
+
+fn me() -> NodeHandle {
+    NodeHandle::new("127.0.0.1:7000".parse().unwrap())
+}
+
+fn person(byte: u8) -> Person {
+    Person::new([byte; 16])
+}
+
+/// What is on a disk.
+#[derive(Default)]
+struct Disk(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Disk {
+    fn write(&mut self, outputs: &[Said]) {
+        for output in outputs {
+            if let Output::Keep(Keep { key, value, .. }) = output {
+                match value {
+                    Some(value) => drop(self.0.insert(key.clone(), value.clone())),
+                    None => drop(self.0.remove(key)),
+                }
+            }
+        }
+    }
+
+    fn kept(&self) -> Kept {
+        Kept::read(self.0.clone())
+    }
+
+    /// The node of `alice`, alone in her ring, and what it puts out when it starts.
+    fn start(&mut self, now: Time) -> (Node, Vec<Said>) {
+        let node = Node::new("alice".parse().unwrap(), me(), now).with_disk(now, self.kept(), person(1));
+        self.play(node, now, Command::Start { bootstrap: None })
+    }
+
+    fn play(&mut self, mut node: Node, now: Time, command: Command) -> (Node, Vec<Said>) {
+        let mut outputs = Vec::new();
+        node.handle(now, Input::Command(command), &mut outputs);
+        self.write(&outputs);
+        (node, outputs)
+    }
+
+    fn types(&mut self, node: Node, now: Time, line: &str) -> (Node, Vec<Said>) {
+        self.play(node, now, Command::Line(line.to_owned()))
+    }
+}
+
+type Said = Output<Event, Message<Payload>>;
+
+fn events(outputs: Vec<Said>) -> Vec<Event> {
+    let event = |output| match output {
+        Output::Event(event) => Some(event),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(event).collect()
+}
+
+fn texts(events: &[Event]) -> Vec<&str> {
+    fn text(event: &Event) -> Option<&str> {
+        match event {
+            Event::Message { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+    events.iter().filter_map(text).collect()
+}
+
+/// How long each thing may take to be written.
+fn times(outputs: &[Said]) -> Vec<Duration> {
+    let within = |output: &Said| match output {
+        Output::Keep(keep) => Some(keep.within),
+        _ => None,
+    };
+    outputs.iter().filter_map(within).collect()
+}
+
+fn after(seconds: u64) -> Time {
+    NOW + Duration::from_secs(seconds)
+}
+
+#[test]
+fn what_is_told_is_kept_before() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    let (node, outputs) = disk.types(node, NOW, "join #rust");
+    let first_other = outputs.iter().position(|output| !matches!(output, Output::Keep(_))).unwrap();
+    assert!(outputs[first_other..].iter().all(|output| !matches!(output, Output::Keep(_))));
+    assert!(times(&outputs).contains(&Duration::ZERO), "it rests on the disk: {outputs:?}");
+    let (_, outputs) = disk.types(node, NOW, "send #rust hello");
+    assert!(matches!(&outputs[0], Output::Keep(keep) if keep.within.is_zero()), "{outputs:?}");
+    let told = events(outputs);
+    assert!(told.iter().any(|event| matches!(event, Event::Sent { state: SentState::Stored, .. })));
+}
+
+#[test]
+fn who_has_no_disk_keeps_nothing() {
+    let mut node = Node::new("alice".parse().unwrap(), me(), NOW);
+    let mut outputs = Vec::new();
+    for line in ["", "join #rust", "send #rust hello", "msg bob hello", "exit"] {
+        let command =
+            if line.is_empty() { Command::Start { bootstrap: None } } else { Command::Line(line.to_owned()) };
+        node.handle(NOW, Input::Command(command), &mut outputs);
+    }
+    assert_eq!(times(&outputs), []);
+}
+
+#[test]
+fn who_restarts_is_who_they_were_where_they_were() {
+    let mut disk = Disk::default();
+    let (mut node, _) = disk.start(NOW);
+    for line in ["join #rust", "join #attic", "send #rust one", "send #rust two", "leave #attic"] {
+        (node, _) = disk.types(node, NOW, line);
+    }
+    let kept = disk.kept();
+    assert_eq!((kept.person, kept.node, kept.unreadable), (Some(person(1)), Some(me()), 0));
+    // A week later nobody is a member, or has the name, but the messages are almost all there.
+    let (node, outputs) = disk.start(after(6 * 24 * 60 * 60));
+    let told = events(outputs);
+    let joined: Vec<String> = told
+        .iter()
+        .filter_map(|event| match event {
+            Event::Joined { channel, .. } => Some(channel.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(joined, ["#rust"]);
+    assert_eq!(texts(&told), [""; 0], "what was shown is not shown again");
+    let (_, outputs) = disk.types(node, after(6 * 24 * 60 * 60), "history #rust");
+    assert_eq!(texts(&events(outputs)), ["one", "two"]);
+}
+
+#[test]
+fn who_exits_is_in_their_channels_again_at_the_next_start() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    let (node, _) = disk.types(node, NOW, "join #rust");
+    let (node, _) = disk.types(node, NOW, "exit");
+    assert!(node.chat().is_over());
+    let (_, outputs) = disk.start(after(1));
+    assert!(events(outputs).iter().any(|event| matches!(event, Event::Joined { .. })));
+}
+
+#[test]
+fn a_message_that_waits_is_queued_again_with_its_id_and_then_forgotten() {
+    let mut disk = Disk::default();
+    let id = MessageId { author: me(), counter: 7 };
+    let key = restore::Key::Waiting(Recipient::Channel("rust".parse().unwrap()), id);
+    disk.0.extend([item_of_chat(key, &restore::Value::Waiting("I wait".to_owned()))]);
+    let (node, outputs) = disk.start(after(1));
+    let told = events(outputs);
+    let states: Vec<_> = told
+        .iter()
+        .filter_map(|event| match event {
+            Event::Sent { id: sent, state, .. } if *sent == id => Some(state.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(states, [SentState::Queued, SentState::Stored]);
+    assert!(node.records().channel(&"rust".parse().unwrap()).unwrap().log.get(&id).is_some());
+    let (_, outputs) = disk.start(after(2));
+    assert!(!events(outputs).iter().any(|event| matches!(event, Event::Sent { .. })), "it went out");
+}
+
+#[test]
+fn renewals_are_written_later_and_what_is_too_old_is_forgotten() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    let (mut node, _) = disk.types(node, NOW, "join #rust");
+    let mut outputs = Vec::new();
+    for second in 1..=40 {
+        node.handle(after(second), Input::Wakeup, &mut outputs);
+    }
+    disk.write(&outputs);
+    assert!(!times(&outputs).is_empty(), "the lease was renewed");
+    assert!(times(&outputs).iter().all(|within| !within.is_zero()), "{outputs:?}");
+    let claims = |disk: &Disk| {
+        let node = Node::new("bob".parse().unwrap(), me(), NOW);
+        let node = node.with_disk(after(41), disk.kept(), person(2));
+        node.records().claims(&"alice".parse().unwrap()).is_some()
+    };
+    assert!(claims(&disk));
+    let before = disk.0.len();
+    let other = NodeHandle::new("127.0.0.1:7001".parse().unwrap());
+    let node = Node::new("bob".parse().unwrap(), other, after(3600));
+    let node = node.with_disk(after(3600), disk.kept(), person(2));
+    assert_eq!(node.person(), person(1), "the same person, whatever the name");
+    let (_, outputs) = disk.play(node, after(3600), Command::Line(String::new()));
+    assert!(!outputs.is_empty() && disk.0.len() < before, "{outputs:?}");
+    assert!(!claims(&disk));
+}
+
+#[test]
+fn what_cannot_be_read_is_counted_and_left_alone() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    disk.types(node, NOW, "join #rust");
+    let total = disk.0.len();
+    for value in disk.0.values_mut() {
+        value[0] = 99;
+    }
+    disk.0.insert(vec![250, 1], vec![1, 2, 3]);
+    disk.0.insert(Vec::new(), Vec::new());
+    let mut kept = disk.kept();
+    assert_eq!(std::mem::take(&mut kept.unreadable), total + 2);
+    assert_eq!(kept, Kept::default());
+}
+
+#[test]
+fn no_bytes_from_the_disk_make_a_node_fail() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    let (node, _) = disk.types(node, NOW, "join #rust");
+    disk.types(node, NOW, "send #rust hello");
+    for (key, value) in disk.0.clone() {
+        for (bytes, is_key) in [(&key, true), (&value, false)] {
+            for at in 0..bytes.len() {
+                for flip in [1, 0x80, 0xff] {
+                    let mut damaged = bytes.clone();
+                    damaged[at] ^= flip;
+                    let item = if is_key { (damaged, value.clone()) } else { (key.clone(), damaged) };
+                    let mut other = Disk(disk.0.clone());
+                    other.0.remove(&key);
+                    other.0.insert(item.0, item.1);
+                    other.start(after(1));
+                }
+            }
+        }
+    }
+}
