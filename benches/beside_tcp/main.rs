@@ -1,7 +1,8 @@
 //! Chat beside plain tokio TCP, with frames of 200 bytes, in the same run.
 //!
-//! `cargo bench --bench beside_tcp [-- private fan-out flood idle processes]`; both sides are pinned
-//! alike by `taskset`. `processes` runs the program itself; elsewhere a node's driver and what stands in
+//! `cargo bench --bench beside_tcp [-- ephemeral private fan-out flood idle processes]`; both sides are
+//! pinned alike by `taskset`.
+//! The nodes keep their data on the disk, in temporary directories; with `ephemeral`, they keep none. `processes` runs the program itself; elsewhere a node's driver and what stands in
 //! the place of its front end run on threads of this process, and so do the parties of plain TCP.
 //! The texts have 200 bytes, so the frames of the chat are longer than those of plain TCP.
 
@@ -30,12 +31,24 @@ const FLOOD_MESSAGES: usize = 5_000;
 /// Below this, a round trip on loopback has woken no core.
 const AWAKE: Duration = Duration::from_micros(30);
 
+/// With this word, the nodes keep nothing on the disk.
+const EPHEMERAL: &str = "ephemeral";
+
 /// How long idle nodes are counted.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// What is asked for on the command line.
+fn wanted() -> impl Iterator<Item = String> {
+    std::env::args().skip(1).filter(|argument| !argument.starts_with('-'))
+}
+
+/// Whether the nodes keep nothing on the disk.
+fn is_ephemeral() -> bool {
+    wanted().any(|wanted| wanted == EPHEMERAL)
+}
+
 fn main() {
-    let wanted: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> = wanted().filter(|wanted| wanted != EPHEMERAL).collect();
     let sections: [(&str, fn()); 5] = [
         ("private", private),
         ("fan-out", fan_out),

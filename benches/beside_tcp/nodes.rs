@@ -10,14 +10,17 @@ use chord_chat::chat::event::{Event, SentState};
 use chord_chat::chord::SUCCESSORS;
 use chord_chat::id::{Id, NodeHandle};
 use chord_chat::net::{Clock, Config, Controls, Driver, News};
+use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
+use chord_chat::records::name::Person;
+use chord_chat::store;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::arrivals::Arrivals;
 use super::counted::{Counted, Traffic};
 use super::host::Host;
-use super::{FLOOD_MESSAGES, FRAME_BYTES, MEMBERS};
+use super::{FLOOD_MESSAGES, FRAME_BYTES, MEMBERS, is_ephemeral};
 
 /// How many messages the sender of a flood has on their way at once.
 const WINDOW: usize = 512;
@@ -63,8 +66,20 @@ impl RunningNode {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
             let handle = NodeHandle::new(listener.local_addr().expect("a bound listener"));
             let clock = Clock::start();
-            let node = Counted { node: Node::new(nick, handle, clock.now()), sent };
-            let (driver, controls) = Driver::new(node, listener, Config::default(), clock);
+            let mut node = Node::new(nick, handle, clock.now());
+            // As in the program, unless a run is to show what the disk costs.
+            let directory = (!is_ephemeral()).then(|| tempfile::tempdir().expect("a directory"));
+            let mut opened = None;
+            if let Some(directory) = &directory {
+                let person = Person::of_node(handle.id());
+                node = node.with_disk(clock.now(), Kept::default(), person);
+                opened = Some(store::open(directory.path()).expect("a file"));
+            }
+            let (mut driver, controls) =
+                Driver::new(Counted { node, sent }, listener, Config::default(), clock);
+            if let Some(opened) = opened {
+                driver = driver.with_disk(opened.writer);
+            }
             tokio::spawn(driver.run());
             tell.send(handle).expect("someone waits");
             FrontEnd { controls, arrivals }.run(asked).await;

@@ -8,9 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use super::FRAME_BYTES;
 use super::figures::{median, quantile, show_figure};
+use super::{FRAME_BYTES, is_ephemeral};
 
 const PROCESSES: usize = 32;
 const STARTS: usize = 20;
@@ -30,21 +31,19 @@ struct Chat {
     /// From the start of the process to its first event, `ready`.
     start: Duration,
     addr: String,
+    /// Where it keeps its data.
+    _directory: TempDir,
 }
 
 impl Chat {
     fn start(nick: &str, bootstrap: Option<&str>) -> Chat {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-        command.args([
-            "--json",
-            "--nick",
-            nick,
-            "--addr",
-            "127.0.0.1:0",
-            "--network",
-            "bench",
-            "--ephemeral",
-        ]);
+        command.args(["--json", "--nick", nick, "--addr", "127.0.0.1:0", "--network", "bench"]);
+        let directory = tempfile::tempdir().expect("a directory");
+        match is_ephemeral() {
+            true => command.arg("--ephemeral"),
+            false => command.arg("--data-dir").arg(directory.path()),
+        };
         command.args(bootstrap.iter().flat_map(|&addr| ["--bootstrap", addr]));
         let started = Instant::now();
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program");
@@ -58,7 +57,8 @@ impl Chat {
                 let _ = tell.send(event);
             }
         });
-        let mut chat = Chat { child, input, events, start: Duration::ZERO, addr: String::new() };
+        let mut chat =
+            Chat { child, input, events, start: Duration::ZERO, addr: String::new(), _directory: directory };
         let ready = chat.wait_for("ready");
         chat.start = started.elapsed();
         ready["addr"].as_str().expect("an address").clone_into(&mut chat.addr);

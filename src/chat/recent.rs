@@ -64,8 +64,10 @@ impl<T> Recent<T> {
 
     /// What is remembered from this number on.
     pub(super) fn numbered_from(&self, number: u64) -> impl Iterator<Item = (u64, MessageId, &T)> {
-        let skipped = usize::try_from(number.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
-        let numbered = (self.forgotten..).zip(self.oldest_first.iter().copied()).skip(skipped);
+        let skipped = number.saturating_sub(self.forgotten);
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.oldest_first.len());
+        let rest = self.oldest_first.range(skipped..).copied();
+        let numbered = (self.forgotten + skipped as u64..).zip(rest);
         numbered.filter_map(|(number, id)| Some((number, id, self.known.get(&id)?)))
     }
 }

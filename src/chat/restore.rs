@@ -17,11 +17,13 @@ use super::{Chat, Context, Pending, Stage, join};
 use crate::records::channel::Place;
 use crate::records::name::ChannelName;
 
-/// How long it may take until a change is written.
+/// How long it may take until it is written that a message was shown: after a crash, it is shown once more.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long it may take until it is written that a message waits, or does not any more.
 ///
-/// What happens in this time, a crash makes undone: a message is shown once more, or was not queued.
-/// What was acknowledged does not depend on it.
-const WITHIN: Duration = Duration::from_millis(100);
+/// Most have gone out by then.
+const WAITING_WITHIN: Duration = Duration::from_millis(100);
 
 /// Under what something of a chat is kept.
 ///
@@ -176,7 +178,7 @@ impl Chat {
             };
             if before != Some(seen) {
                 // That the user is in the channel is told when it is on the disk.
-                let within = if before.is_none() { Duration::ZERO } else { WITHIN };
+                let within = if before.is_none() { Duration::ZERO } else { SHOWN_WITHIN };
                 changes.push((Key::Channel(channel.clone()), Some(Value::Channel(seen)), within));
             }
             let key = |number| Key::Shown(channel.clone(), number);
@@ -187,7 +189,7 @@ impl Chat {
         let is_left = |channel: &ChannelName| !self.sessions.get(channel).is_some_and(Session::is_kept);
         for (channel, (_, known)) in kept.channels.extract_if(.., |channel, _| is_left(channel)) {
             let shown = (known.first..known.next).map(|number| Key::Shown(channel.clone(), number));
-            changes.extend(shown.map(|key| (key, None, WITHIN)));
+            changes.extend(shown.map(|key| (key, None, SHOWN_WITHIN)));
             changes.push((Key::Channel(channel), None, Duration::ZERO));
         }
     }
@@ -200,7 +202,11 @@ impl Chat {
             let new: Vec<_> = outbox.newest_first().take_while(|(id, _)| is_new(id)).collect();
             for (id, text) in new.into_iter().rev() {
                 known.insert(id);
-                changes.push((Key::Waiting(to.clone(), id), Some(Value::Waiting(text.to_owned())), WITHIN));
+                changes.push((
+                    Key::Waiting(to.clone(), id),
+                    Some(Value::Waiting(text.to_owned())),
+                    WAITING_WITHIN,
+                ));
             }
         }
         kept.waiting.retain(|to, known| {
@@ -210,7 +216,7 @@ impl Chat {
                     .map(|outbox| outbox.newest_first().map(|(id, _)| id).collect())
                     .unwrap_or_default();
                 for id in known.extract_if(.., |id| !waiting.contains(id)) {
-                    changes.push((Key::Waiting(to.clone(), id), None, WITHIN));
+                    changes.push((Key::Waiting(to.clone(), id), None, WAITING_WITHIN));
                 }
             }
             !known.is_empty()
@@ -254,10 +260,10 @@ fn recent_changed<T>(
         return;
     }
     for number in known.first..numbers.first.min(known.next) {
-        changes.push((key(number), None, WITHIN));
+        changes.push((key(number), None, SHOWN_WITHIN));
     }
     for (number, id, remembered) in recent.numbered_from(known.next) {
-        changes.push((key(number), Some(value(id, remembered)), WITHIN));
+        changes.push((key(number), Some(value(id, remembered)), SHOWN_WITHIN));
     }
     *known = numbers;
 }

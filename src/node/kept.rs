@@ -14,11 +14,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Node, Turn};
+use crate::chat::event::Event;
+use crate::chat::payload::Payload;
 use crate::chat::restore;
+use crate::chord::Message;
 use crate::id::NodeHandle;
 use crate::machine::{Keep, Output};
 use crate::records::name::Person;
-use crate::records::{RecordKey, Statement, Subject};
+use crate::records::{self, RecordKey, Statement, Subject};
 use crate::time::Time;
 use crate::wire;
 
@@ -152,7 +155,7 @@ impl Node {
 }
 
 impl Turn<'_> {
-    /// Puts out what has changed in this turn, ahead of all else that was put out since `start`.
+    /// Puts out what has changed in this turn, ahead of all that was put out since `start` and rests on it.
     pub(super) fn keep(&mut self, start: usize) {
         let Node { chord, records, chat, disk: Some(disk), .. } = &mut *self.node else { return };
         let mut keeps = std::mem::take(&mut disk.first);
@@ -171,8 +174,24 @@ impl Turn<'_> {
                 keeps.push(keep(&Key::Known, Some(&disk.known), LOOK_EVERY));
             }
         }
-        self.outputs.splice(start..start, keeps.into_iter().map(Output::Keep));
+        if keeps.is_empty() {
+            return;
+        }
+        // The copies write at the same time as this node: that it has told them is no promise of its own.
+        let put_out = self.outputs.split_off(start);
+        let (copies, others): (Vec<_>, Vec<_>) = put_out.into_iter().partition(tells_a_copy);
+        self.outputs.extend(copies);
+        self.outputs.extend(keeps.into_iter().map(Output::Keep));
+        self.outputs.extend(others);
     }
+}
+
+fn tells_a_copy(output: &Output<Event, Message<Payload>>) -> bool {
+    let Output::Send { message: Message::Request { payload: Payload::Records(message), .. }, .. } = output
+    else {
+        return false;
+    };
+    matches!(message, records::Message::Merge { migrates: None, .. })
 }
 
 impl Disk {
