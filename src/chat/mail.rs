@@ -97,8 +97,8 @@ pub(super) struct Acknowledged {
 /// An own message that waits in a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Posted {
-    to: Recipient,
-    at: Time,
+    pub(super) to: Recipient,
+    pub(super) at: Time,
 }
 
 impl Chat {

@@ -12,17 +12,18 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Event, MessageId, Recipient, SentState};
 use super::join::Session;
+use super::mail::Posted;
 use super::recent::{Numbers, Recent};
 use super::{Chat, Context, Pending, Stage, join};
 use crate::records::channel::Place;
 use crate::records::name::ChannelName;
+use crate::time::Time;
 
-/// How long it may take until it is written that a message was shown: after a crash, it is shown once more.
+/// How long it may take until it is written that a message of a channel was shown: after a crash, it is shown
+/// once more.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long it may take until it is written that a message waits, or does not any more.
-///
-/// Most have gone out by then.
+/// The same for a private message that was shown, and for one that waits or does not any more.
 const WAITING_WITHIN: Duration = Duration::from_millis(100);
 
 /// Under what something of a chat is kept.
@@ -38,6 +39,8 @@ pub enum Key {
     Heard(u64),
     /// A message of the user's that waits.
     Waiting(Recipient, MessageId),
+    /// A private message of the user's that waits in a mailbox.
+    Posted(MessageId),
 }
 
 /// What is kept of a chat under a [`Key`].
@@ -53,6 +56,8 @@ pub enum Value {
     Heard(MessageId),
     /// What the message says.
     Waiting(String),
+    /// To whom the message goes, and when it came to the mailbox.
+    Posted(Recipient, Time),
 }
 
 /// How much of a channel was shown: everything after `from` and up to `upto`.
@@ -73,6 +78,7 @@ pub(super) struct Kept {
     channels: BTreeMap<ChannelName, (Seen, Numbers)>,
     heard: Numbers,
     waiting: BTreeMap<Recipient, BTreeSet<MessageId>>,
+    posted: BTreeSet<MessageId>,
 }
 
 /// What was kept by a former self, until the user has their name again.
@@ -83,6 +89,7 @@ pub(super) struct Former {
     heard: BTreeMap<u64, (MessageId, ())>,
     /// In the order in which they were written.
     waiting: BTreeMap<Recipient, BTreeMap<(u64, MessageId), String>>,
+    posted: BTreeMap<MessageId, Posted>,
 }
 
 impl Chat {
@@ -107,6 +114,9 @@ impl Chat {
             (Key::Waiting(to, id), Value::Waiting(text)) => {
                 former.waiting.entry(to).or_default().insert((id.counter, id), text);
             }
+            (Key::Posted(id), Value::Posted(to, at)) => {
+                former.posted.insert(id, Posted { to, at });
+            }
             // Nobody has written such a value under such a key.
             _ => {}
         }
@@ -115,10 +125,12 @@ impl Chat {
     /// The user has their name: they are where they were.
     pub(super) fn come_back(&mut self, cx: &mut Context<'_>) {
         let Some(former) = self.former.take() else { return };
-        let Former { channels, mut shown, heard, waiting } = former;
+        let Former { channels, mut shown, heard, waiting, posted } = former;
         let mut kept = Kept::default();
         self.heard = Recent::restored(heard);
         kept.heard = self.heard.numbers();
+        kept.posted = posted.keys().copied().collect();
+        self.posted = posted;
         for (channel, seen) in channels {
             let shown = Recent::restored(shown.remove(&channel).unwrap_or_default());
             kept.channels.insert(channel.clone(), (seen, shown.numbers()));
@@ -159,10 +171,11 @@ impl Chat {
         if matches!(self.stage, Stage::Ready) {
             self.channels_changed(&mut kept, &mut changes);
             let value = |id, (): &()| Value::Heard(id);
-            recent_changed(Key::Heard, value, &mut kept.heard, &self.heard, &mut changes);
+            recent_changed(Key::Heard, value, WAITING_WITHIN, &mut kept.heard, &self.heard, &mut changes);
         }
         if matches!(self.stage, Stage::Ready | Stage::Leaving(_)) {
             self.waiting_changed(&mut kept, &mut changes);
+            self.posted_changed(&mut kept, &mut changes);
         }
         self.kept = Some(kept);
         changes
@@ -183,7 +196,7 @@ impl Chat {
             }
             let key = |number| Key::Shown(channel.clone(), number);
             let value = |id, place: &Place| Value::Shown(id, *place);
-            recent_changed(key, value, &mut known, &session.shown, changes);
+            recent_changed(key, value, SHOWN_WITHIN, &mut known, &session.shown, changes);
             kept.channels.insert(channel.clone(), (seen, numbers));
         }
         let is_left = |channel: &ChannelName| !self.sessions.get(channel).is_some_and(Session::is_kept);
@@ -222,6 +235,20 @@ impl Chat {
             !known.is_empty()
         });
     }
+
+    fn posted_changed(&self, kept: &mut Kept, changes: &mut Vec<Change>) {
+        if kept.posted.len() == self.posted.len() && kept.posted.last() == self.posted.keys().last() {
+            // A new one stands at the end.
+            return;
+        }
+        for (&id, Posted { to, at }) in self.posted.iter().filter(|(id, _)| !kept.posted.contains(id)) {
+            changes.push((Key::Posted(id), Some(Value::Posted(to.clone(), *at)), WAITING_WITHIN));
+        }
+        for id in kept.posted.iter().filter(|id| !self.posted.contains_key(id)) {
+            changes.push((Key::Posted(*id), None, WAITING_WITHIN));
+        }
+        kept.posted = self.posted.keys().copied().collect();
+    }
 }
 
 fn joined_by(pending: &Pending) -> Option<&ChannelName> {
@@ -251,6 +278,7 @@ impl Session {
 fn recent_changed<T>(
     key: impl Fn(u64) -> Key,
     value: impl Fn(MessageId, &T) -> Value,
+    within: Duration,
     known: &mut Numbers,
     recent: &Recent<T>,
     changes: &mut Vec<Change>,
@@ -260,10 +288,10 @@ fn recent_changed<T>(
         return;
     }
     for number in known.first..numbers.first.min(known.next) {
-        changes.push((key(number), None, SHOWN_WITHIN));
+        changes.push((key(number), None, within));
     }
     for (number, id, remembered) in recent.numbered_from(known.next) {
-        changes.push((key(number), Some(value(id, remembered)), SHOWN_WITHIN));
+        changes.push((key(number), Some(value(id, remembered)), within));
     }
     *known = numbers;
 }

@@ -194,7 +194,7 @@ fn renewals_are_written_later_and_what_is_too_old_is_forgotten() {
     let other = NodeHandle::new("127.0.0.1:7001".parse().unwrap());
     let node = Node::new("bob".parse().unwrap(), other, after(3600));
     let node = node.with_disk(after(3600), disk.kept(), person(2));
-    assert_eq!(node.person(), person(1), "the same person, whatever the name");
+    assert_eq!(node.chat().person(), person(1), "the same person, whatever the name");
     let (_, outputs) = disk.play(node, after(3600), Command::Line(String::new()));
     assert!(!outputs.is_empty() && disk.0.len() < before, "{outputs:?}");
     assert!(!claims(&disk));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -95,6 +96,10 @@ fn a_ring_that_is_killed_as_a_whole_has_everything_when_it_is_switched_on_again(
         nodes[i % NODES].send("rust", text);
     }
     nodes[0].send("attic", "dust");
+    let guest = Home::new("guest", Some(&nodes[0]));
+    guest.spawn().ready().exit();
+    nodes[1].ask("msg guest where are you", |event| is(event, "sent") && event["state"] == "stored");
+    settle(&mut nodes);
     for node in &nodes {
         node.wait_for_message(said.last().unwrap());
     }
@@ -120,6 +125,9 @@ fn a_ring_that_is_killed_as_a_whole_has_everything_when_it_is_switched_on_again(
         }
     }
     assert_eq!(history(&mut nodes[3], "attic"), ["dust"]);
+    guest.spawn().ready().wait("mail", |event| {
+        is(event, "private") && event["text"] == "where are you" && event["from"] == "n1"
+    });
     nodes[5].send("rust", "we are back");
     nodes.iter().for_each(|node| drop(node.wait_for_message("we are back")));
 }
@@ -217,6 +225,34 @@ fn a_message_that_waits_goes_out_after_a_restart() {
         node.wait_for_message("I wait");
         assert_eq!(node.count("I wait"), 1);
     }
+}
+
+#[test]
+fn who_comes_back_at_another_address_has_their_name_at_once() {
+    let first = Node::first("first");
+    let home = Home::new("alice", Some(&first));
+    let mut alice = home.spawn().ready();
+    let before = alice.addr();
+    alice.crash();
+    // Somebody else listens there now.
+    let _other = TcpListener::bind(before).unwrap();
+    let alice = home.spawn().ready();
+    assert_ne!(alice.addr(), before);
+}
+
+#[test]
+fn a_letter_waits_for_the_person_whom_a_restart_brings_back() {
+    let (homes, mut nodes) = homes(4);
+    let mut away = nodes.pop().unwrap();
+    away.exit();
+    let is_sent = |state: &'static str| move |event: &Value| is(event, "sent") && event["state"] == state;
+    nodes[0].ask("msg n3 hello", is_sent("stored"));
+    // The author is told, although they were restarted meanwhile.
+    nodes[0].exit();
+    nodes[0] = homes[0].spawn().ready();
+    let back = homes[3].spawn().ready();
+    back.wait("hello", |event| is(event, "private") && event["text"] == "hello");
+    nodes[0].wait("a receipt", is_sent("delivered"));
 }
 
 #[test]
