@@ -56,6 +56,11 @@ enum Step {
 }
 
 impl Leaving {
+    /// Whether the user is in their channels still, unless they have left one themselves.
+    pub(super) fn is_in_channels(&self) -> bool {
+        self.step == Step::Sending
+    }
+
     pub(super) fn next_wakeup(&self) -> Time {
         self.retry.map_or(self.deadline, |retry| retry.min(self.deadline))
     }

@@ -168,7 +168,11 @@ impl Chat {
         let Some(mut kept) = self.kept.take_if(|_| self.former.is_none()) else { return Vec::new() };
         let mut changes = Vec::new();
         // Who exits leaves the channels, and is in them again the next time.
-        if matches!(self.stage, Stage::Ready) {
+        let is_in_channels = match &self.stage {
+            Stage::Leaving(leaving) => leaving.is_in_channels(),
+            stage => *stage == Stage::Ready,
+        };
+        if is_in_channels {
             self.channels_changed(&mut kept, &mut changes);
             let value = |id, (): &()| Value::Heard(id);
             recent_changed(Key::Heard, value, WAITING_WITHIN, &mut kept.heard, &self.heard, &mut changes);
