@@ -12,7 +12,7 @@ use chord_chat::chat::command::COMMANDS;
 use chord_chat::chat::event::Event;
 use chord_chat::cli::Options;
 use chord_chat::id::NodeHandle;
-use chord_chat::net::{Clock, Config, Driver, News, bootstrap, find_known};
+use chord_chat::net::{Clock, Config, Driver, NETWORK, News, bootstrap, find_known};
 use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::name::Person;
@@ -117,7 +117,10 @@ fn open_disk(options: &Options) -> anyhow::Result<Disk> {
     let directory = match (&options.data_dir, options.ephemeral) {
         (_, true) => return Ok(Disk::default()),
         (Some(directory), false) => directory.clone(),
-        (None, false) => data_directory(&options.nick)?,
+        (None, false) => {
+            let network = Some(&options.network[..]).filter(|network| *network != NETWORK);
+            data_directory(&options.nick, network)?
+        }
     };
     let opened = store::open(&directory)?;
     let kept = Kept::read(opened.items);
@@ -201,8 +204,9 @@ async fn find_ring(
             sleep(ROUND_PAUSE).await;
         } else if !known.is_empty() {
             let others = known.len();
+            let given = if tried.0.is_empty() { String::new() } else { format!("{tried}; ") };
             notes.push(format!(
-                "none of the {others} nodes that this one knew answers: it has begun a ring of its own"
+                "{given}none of the {others} nodes that this one knew answers: it has begun a ring of its own"
             ));
         }
     }

@@ -250,7 +250,10 @@ where
             self.tell(News::DiskLost(reason));
         }
         while let Some(output) = self.disk.release() {
-            self.put_out(output);
+            // Whoever has left says no more.
+            if !self.peers.is_stopping {
+                self.put_out(output);
+            }
         }
     }
 

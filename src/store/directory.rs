@@ -1,4 +1,5 @@
-//! Where a person's data lies: the platform's directory for data, then this program's, then the nick's.
+//! Where a person's data lies: the platform's directory for data, then this program's, then one for the nick
+//! and the network.
 
 use std::path::PathBuf;
 
@@ -11,28 +12,39 @@ use crate::records::name::Nick;
 /// The longest name of a directory, in bytes, that is made from a nick; file systems allow 255.
 const NAME_BYTES_MAX: usize = 200;
 
-/// The directory of `nick`: two people on one machine have two.
+/// The directory of `nick`, in the usual network or in another one: two people on one machine have two, and
+/// what one network keeps does not come to another.
 ///
 /// Fails if the platform does not say where data lies, for example without a home directory.
-pub fn data_directory(nick: &Nick) -> anyhow::Result<PathBuf> {
+pub fn data_directory(nick: &Nick, network: Option<&str>) -> anyhow::Result<PathBuf> {
     let strategy = choose_native_strategy().context(
         "no home directory is known: say with --data-dir DIR where to keep data, or --ephemeral to keep none",
     )?;
-    Ok(strategy.data_dir().join("chord-chat").join(directory_name(nick.as_str())))
+    Ok(strategy.data_dir().join("chord-chat").join(directory_name(nick.as_str(), network)))
 }
 
-/// A name that every file system takes, and that no two nicks share, even where capitals do not count.
-fn directory_name(nick: &str) -> String {
-    let mut name = String::new();
-    for char in nick.chars() {
+/// A name that every file system takes, and that nobody else has, even where capitals do not count.
+fn directory_name(nick: &str, network: Option<&str>) -> String {
+    let mut name = escaped(nick);
+    if let Some(network) = network {
+        // No escaped text has this sign.
+        name.push('+');
+        name.push_str(&escaped(network));
+    }
+    if name.len() <= NAME_BYTES_MAX { name } else { format!("%{}", Id::hash(&name)) }
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for char in text.chars() {
         if (char.is_alphanumeric() && !char.is_uppercase()) || matches!(char, '-' | '_') {
-            name.push(char);
+            escaped.push(char);
         } else {
             let mut bytes = [0; 4];
-            name.extend(char.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02x}")));
+            escaped.extend(char.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02x}")));
         }
     }
-    if name.len() <= NAME_BYTES_MAX { name } else { format!("%{}", Id::hash(nick)) }
+    escaped
 }
 
 #[cfg(test)]
@@ -41,14 +53,17 @@ mod tests {
 
     #[test]
     fn every_nick_has_a_directory_of_its_own_within_that_of_the_program() {
-        let nicks = ["alice", "Alice", "..", "a/b", "a%2fb", "con.", "日本語", "a\\b", "%"];
-        let names: Vec<String> = nicks.iter().map(|nick| directory_name(nick)).collect();
+        let nicks = ["alice", "Alice", "..", "a/b", "a%2fb", "con.", "日本語", "a\\b", "%", "a+b"];
+        let mut names: Vec<String> = nicks.iter().map(|nick| directory_name(nick, None)).collect();
         assert_eq!(names[..4], ["alice", "%41lice", "%2e%2e", "a%2fb"]);
+        names.extend(nicks.iter().map(|nick| directory_name(nick, Some("lab"))));
+        names.extend([directory_name("a", Some("b")), directory_name("🦀", Some(&"🦀".repeat(16)))]);
+        for nick in ["🦀", "🐢"] {
+            names.push(directory_name(&nick.repeat(32), None));
+        }
         for (i, name) in names.iter().enumerate() {
-            assert!(!name.contains(['/', '\\', '.']), "{name}");
+            assert!(!name.contains(['/', '\\', '.']) && name.len() <= NAME_BYTES_MAX, "{name}");
             assert!(!names[..i].contains(name), "{name}");
         }
-        let longest = directory_name(&"🦀".repeat(32));
-        assert!(longest.len() <= NAME_BYTES_MAX && longest != directory_name(&"🐢".repeat(32)));
     }
 }
