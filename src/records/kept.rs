@@ -2,7 +2,7 @@
 //!
 //! After a restart the statements are merged again, as if another copy had told them: what has become too
 //! old meanwhile is dropped, what others know better is learnt from them, and what they lack is offered to
-//! them by [`super::repair`].
+//! them by repair.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
