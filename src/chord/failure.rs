@@ -57,15 +57,30 @@ impl<P: Clone> Chord<P> {
 
     /// The peer answers, but is not in the ring: to the ring, it is dead.
     pub(super) fn on_not_member(&mut self, from: NodeHandle) {
-        self.lose(from);
+        self.do_without(from);
     }
 
     pub(super) fn knows_as_neighbour(&self, peer: NodeHandle) -> bool {
         self.predecessor == Some(peer) || self.successors.contains(&peer)
     }
 
-    /// Does without `peer` from now on.
+    /// Does without `peer` from now on, but asks after it.
     pub(super) fn lose(&mut self, peer: NodeHandle) {
+        let was_known = self.knows(peer);
+        self.do_without(peer);
+        if was_known && self.is_member() {
+            self.remember_lost(peer);
+        }
+    }
+
+    fn knows(&self, peer: NodeHandle) -> bool {
+        self.knows_as_neighbour(peer)
+            || self.acquaintances.contains(&peer)
+            || self.fingers.iter().any(|(_, node)| node == peer)
+    }
+
+    /// Does without `peer` from now on.
+    fn do_without(&mut self, peer: NodeHandle) {
         if self.is_member() && (self.predecessor == Some(peer) || self.successors.first() == Some(&peer)) {
             self.upcall(Upcall::Lost(peer));
         }

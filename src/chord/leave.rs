@@ -122,6 +122,7 @@ impl<P: Clone> Chord<P> {
                 self.replace_predecessor(predecessor);
             }
             self.forget(from, Why::PredecessorLeft);
+            self.is_not_lost(from);
             self.release_held();
         }
         self.send(from, Message::LeavingHeard { question, accepted });
@@ -168,6 +169,7 @@ impl<P: Clone> Chord<P> {
         }
         // It has handed over to its own successor, which need not be this node.
         self.forget(from, Why::PredecessorLost);
+        self.is_not_lost(from);
         self.leave_failed_to(from);
         self.stabilize();
         self.send(from, Message::GoneHeard { question });

@@ -119,6 +119,12 @@ pub enum Message<P> {
         /// The question that this answers.
         question: Number,
     },
+    /// Unite: the ring of `node` does not know the receiver, which asks through it for its place; not
+    /// answered.
+    Meet {
+        /// Who has taken the place of the receiver at the sender.
+        node: NodeHandle,
+    },
 }
 
 /// A message on its way to the root of a key, handed on from hop to hop.

@@ -22,6 +22,7 @@ mod request;
 mod route;
 mod stabilize;
 pub mod trace;
+mod unite;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -33,6 +34,7 @@ use self::message::{Number, Route};
 #[cfg(test)]
 pub(crate) use self::mutant::Mutant;
 use self::trace::Manner;
+pub use self::unite::REMEMBERED_MAX;
 use crate::id::{Id, NodeHandle};
 use crate::machine::Input;
 use crate::time::Time;
@@ -69,6 +71,7 @@ pub struct Chord<P> {
     newcomers: Vec<join::Newcomer>,
     /// Whom a neighbour has told of last, and who may know the ring when all neighbours have gone.
     acquaintances: Vec<NodeHandle>,
+    remembered: unite::Remembered,
     /// Rises with each change of `successors`.
     version: u64,
     question: Option<stabilize::Question>,
@@ -292,6 +295,7 @@ impl<P: Clone> Chord<P> {
             comes_round: true,
             newcomers: Vec::new(),
             acquaintances: Vec::new(),
+            remembered: unite::Remembered::new(now),
             version: 0,
             question: None,
             probe: None,
@@ -346,6 +350,7 @@ impl<P: Clone> Chord<P> {
                 self.on_get_next_hop(from, question, key, Manner { linear, last }, &avoid);
             }
             Message::NextHop { question, step } => self.on_next_hop(from, question, step),
+            Message::Meet { node } => self.on_meet(node),
         }
     }
 
@@ -359,6 +364,7 @@ impl<P: Clone> Chord<P> {
             self.stabilize();
             self.watch_predecessor();
         }
+        self.ask_lost_when_due();
         self.fix_fingers_when_due();
         self.retry_requests();
         self.retry_traces();
@@ -376,6 +382,7 @@ impl<P: Clone> Chord<P> {
             self.requests.next_wakeup(),
             self.traces.values().map(trace::Trace::next_wakeup).min(),
             self.held.front().map(|(deadline, _)| *deadline),
+            self.remembered.next_wakeup().filter(|_| self.is_member()),
         ]
         .into_iter()
         .flatten()

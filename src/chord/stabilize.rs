@@ -60,6 +60,10 @@ impl<P: Clone> Chord<P> {
         if self.question.is_some() || !self.is_in_ring() {
             return;
         }
+        let candidate = self.remembered.candidate.take();
+        if let Some(candidate) = candidate.filter(|&candidate| self.comes_between(candidate)) {
+            return self.ask(candidate, Kind::Between);
+        }
         match (self.successors.first(), self.predecessor) {
             (Some(&successor), _) => self.ask(successor, Kind::Successor),
             (None, Some(predecessor)) => self.ask(predecessor, Kind::Between),
@@ -122,10 +126,13 @@ impl<P: Clone> Chord<P> {
         self.acquaint(from, predecessor, successors);
         if question.version != self.version && !self.successors.is_empty() {
             // The list has changed since the question was asked, so the answer may be out of date.
+            self.remembered.candidate = (question.kind == Kind::Between).then_some(from);
             self.stabilize();
             return;
         }
+        let before = self.successors.first().copied();
         self.adopt(from, from, successors);
+        self.introduce(before);
         match predecessor {
             Some(between)
                 if question.kind == Kind::Successor && between.id().between(self.me.id(), from.id()) =>
@@ -215,9 +222,10 @@ impl<P: Clone> Chord<P> {
         if successors == self.successors {
             return;
         }
-        let before = self.successors.first().copied();
-        self.successors = successors;
+        let former = std::mem::replace(&mut self.successors, successors);
+        self.remember_skipped(&former);
         self.version += 1;
+        let before = former.first().copied();
         self.upcall(Upcall::SuccessorsChanged { before });
     }
 

@@ -8,8 +8,10 @@
 
 mod large;
 mod paths;
+mod rings;
 mod seeds;
 mod small;
+mod unite;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

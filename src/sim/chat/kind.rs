@@ -12,6 +12,7 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         | Message::Neighbors { .. }
         | Message::Notify
         | Message::NewPredecessor => "stabilize",
+        Message::Meet { .. } => "unite",
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
         Message::Place { .. } => "join of the ring",
