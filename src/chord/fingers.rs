@@ -88,7 +88,7 @@ impl<P: Clone> Chord<P> {
         let due = (from..ID_BITS).find(beyond);
         if from == 0 {
             let first = due.unwrap_or(ID_BITS);
-            self.fingers.runs.retain(|&exponent, _| first <= exponent);
+            self.retain_fingers(|&exponent| first <= exponent);
         }
         match due {
             Some(exponent) if self.is_root(me.plus_power_of_two(exponent)) == Some(true) => {
@@ -130,7 +130,9 @@ impl<P: Clone> Chord<P> {
         let beyond = |&other: &u32| !me.plus_power_of_two(other).in_arc(me, root.id());
         let end = (exponent..ID_BITS).find(beyond).unwrap_or(ID_BITS);
         let known = self.fingers.runs.get(&exponent) == Some(&root);
-        self.fingers.runs.retain(|other, _| !(exponent..end).contains(other));
+        // It stays.
+        self.fingers.runs.retain(|_, node| *node != root);
+        self.retain_fingers(|other| !(exponent..end).contains(other));
         self.fingers.runs.insert(exponent, root);
         self.fingers.next = end;
         if self.fingers.missing || !known {
@@ -142,6 +144,16 @@ impl<P: Clone> Chord<P> {
 
     /// Nobody is beyond: the rest of the circle is this node's own.
     fn end_fingers_before(&mut self, exponent: u32) {
-        self.fingers.runs.retain(|&other, _| other < exponent);
+        self.retain_fingers(|&other| other < exponent);
+    }
+
+    /// Drops the entries of the other exponents, and asks after the nodes in them: they may be lost.
+    fn retain_fingers(&mut self, stays: impl Fn(&u32) -> bool) {
+        let (runs, dropped) = std::mem::take(&mut self.fingers.runs).into_iter().partition(|(exponent, _)| stays(exponent));
+        self.fingers.runs = runs;
+        let dropped: BTreeMap<u32, NodeHandle> = dropped;
+        for node in dropped.into_values() {
+            self.remember_lost(node);
+        }
     }
 }

@@ -137,8 +137,8 @@ impl<P: Clone> Chord<P> {
     pub(super) fn on_place(&mut self, from: NodeHandle, id: Number, successors: &[NodeHandle]) {
         match &self.membership {
             Membership::Joining(joining) if joining.id == id => {}
-            // Asked twice, answered twice.
-            _ => return,
+            // Asked twice, answered twice; or asked by a member.
+            _ => return self.on_place_found(id, successors),
         }
         let Some((&successor, rest)) = successors.split_first() else { return };
         if successor == self.me || from == self.me {

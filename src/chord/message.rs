@@ -125,6 +125,9 @@ pub enum Message<P> {
         /// Who has taken the place of the receiver at the sender.
         node: NodeHandle,
     },
+    /// Stabilize: the successor list of the sender has changed; its predecessor stabilizes soon, and does
+    /// not answer.
+    ListChanged,
 }
 
 /// A message on its way to the root of a key, handed on from hop to hop.
@@ -153,6 +156,9 @@ pub enum Body<P> {
     FindPlace,
     /// A request to the application at the root; answered with [`Answer::Payload`].
     Request(P),
+    /// Unite: "where is my place in your ring?"; the key is the id of the origin, which is a member
+    /// already; answered by [`Message::Place`].
+    Meet,
 }
 
 /// What a [`Message::Reply`] says.

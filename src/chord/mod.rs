@@ -78,6 +78,8 @@ pub struct Chord<P> {
     probe: Option<rectify::Probe>,
     candidate: Option<NodeHandle>,
     next_stabilize: Time,
+    /// Whether the predecessor has not been told of a change of `successors`.
+    list_has_news: bool,
     fingers: fingers::Fingers,
     next_number: Number,
     requests: request::Requests<P>,
@@ -301,6 +303,7 @@ impl<P: Clone> Chord<P> {
             probe: None,
             candidate: None,
             next_stabilize: now,
+            list_has_news: false,
             fingers: fingers::Fingers::new(now),
             next_number: now.as_micros(),
             requests: request::Requests::default(),
@@ -321,6 +324,7 @@ impl<P: Clone> Chord<P> {
             Input::Unreachable { peer, undelivered } => self.on_unreachable(peer, undelivered),
             Input::Wakeup => self.on_wakeup(),
         }
+        self.tell_predecessor();
     }
 
     fn on_message(&mut self, from: NodeHandle, message: Message<P>) {
@@ -351,6 +355,7 @@ impl<P: Clone> Chord<P> {
             }
             Message::NextHop { question, step } => self.on_next_hop(from, question, step),
             Message::Meet { node } => self.on_meet(node),
+            Message::ListChanged => self.on_list_changed(from),
         }
     }
 

@@ -287,9 +287,6 @@ impl<P: Clone> Chord<P> {
     }
 
     pub(super) fn on_reply(&mut self, from: NodeHandle, id: Number, hops: u8, answer: Answer<P>) {
-        if matches!(answer, Answer::Root) && self.found_ring(id, from) {
-            return;
-        }
         // A number that is not known has been answered before, or given up.
         let Some(waiting) = self.requests.waiting.get(&id) else { return };
         let fits = matches!(

@@ -84,7 +84,7 @@ impl<P: Clone> Chord<P> {
             Membership::Joining(_) => return self.hold(route, deadline),
             Membership::Outside | Membership::Left { to: None } => return,
         }
-        if matches!(route.body, Body::FindPlace) {
+        if matches!(route.body, Body::FindPlace | Body::Meet) {
             return self.route_to_place(route);
         }
         if route.last {
@@ -111,7 +111,10 @@ impl<P: Clone> Chord<P> {
             return;
         }
         if self.is_before(&route) {
-            self.give_place(&route);
+            match route.body {
+                Body::Meet => self.meet(&route),
+                _ => self.give_place(&route),
+            }
         } else if let Some(node) = self.closest_preceding_node(route.key, &[route.origin]) {
             self.hand_on(route, node, false);
         }
@@ -152,7 +155,7 @@ impl<P: Clone> Chord<P> {
             Body::Request(payload) => {
                 self.accept(Some(route.key), route.origin, route.id, route.hops, payload);
             }
-            Body::FindPlace => unreachable!("a place is not looked for at the root"),
+            Body::FindPlace | Body::Meet => unreachable!("a place is not looked for at the root"),
         }
     }
 

@@ -22,6 +22,9 @@ pub(super) const RESEND: Duration = Duration::from_millis(250);
 /// How long a node that is asked again and again may be silent before it is taken for dead.
 pub(super) const SILENCE: Duration = Duration::from_millis(1500);
 
+/// How long after its list has changed the successor is asked: several changes are told together.
+const STABILIZE_SOON: Duration = Duration::from_millis(100);
+
 /// How many nodes are remembered that a neighbour has told of.
 const ACQUAINTANCES_MAX: usize = 2 + super::SUCCESSORS;
 
@@ -66,7 +69,12 @@ impl<P: Clone> Chord<P> {
         }
         match (self.successors.first(), self.predecessor) {
             (Some(&successor), _) => self.ask(successor, Kind::Successor),
-            (None, Some(predecessor)) => self.ask(predecessor, Kind::Between),
+            (None, Some(predecessor)) => {
+                // The predecessor is the last one clockwise; a finger is nearer to the successor.
+                let known = self.fingers.iter().map(|(_, node)| node).chain([predecessor]);
+                let nearest = known.min_by_key(|node| self.me.id().distance_to(node.id()));
+                self.ask(nearest.unwrap_or(predecessor), Kind::Between);
+            }
             (None, None) => {
                 // Whoever was known has gone: the others that they told of may know the ring.
                 if let Some(&acquaintance) = self.acquaintances.first() {
@@ -148,6 +156,10 @@ impl<P: Clone> Chord<P> {
             _ => {
                 self.notify();
                 if question.kind == Kind::Between {
+                    if predecessor.is_some_and(|nearer| self.comes_between(nearer)) {
+                        // Many may have come, or another ring: the nearest of all is looked up, too.
+                        self.ask_through(from);
+                    }
                     // Several may have come: the nearest is found step by step.
                     self.stabilize();
                 }
@@ -222,11 +234,35 @@ impl<P: Clone> Chord<P> {
         if successors == self.successors {
             return;
         }
+        // The last entry is none of the predecessor's.
+        let shared = self.successors_max - 1;
+        if !successors.iter().take(shared).eq(self.successors.iter().take(shared)) {
+            self.list_has_news = true;
+        }
         let former = std::mem::replace(&mut self.successors, successors);
         self.remember_skipped(&former);
         self.version += 1;
         let before = former.first().copied();
         self.upcall(Upcall::SuccessorsChanged { before });
+    }
+
+    /// Departs from the paper: there, a change reaches the node before with its next round, and those
+    /// before it one round later each.
+    pub(super) fn tell_predecessor(&mut self) {
+        if !std::mem::take(&mut self.list_has_news) {
+            return;
+        }
+        if let Some(predecessor) = self.predecessor
+            && self.is_in_ring()
+        {
+            self.send(predecessor, Message::ListChanged);
+        }
+    }
+
+    pub(super) fn on_list_changed(&mut self, from: NodeHandle) {
+        if self.successors.first() == Some(&from) {
+            self.next_stabilize = self.next_stabilize.min(self.now + STABILIZE_SOON);
+        }
     }
 
     fn notify(&mut self) {

@@ -137,7 +137,7 @@ impl<P: Clone> Chord<P> {
         self.remembered.last_ask = now;
         self.remembered.next_ask = now + if self.is_alone() { ASK_ALONE_EVERY } else { ASK_EVERY };
         let (key, origin) = (self.me.id(), self.me);
-        let route = Route { key, origin, id, hops: 0, last: false, body: Body::FindRoot };
+        let route = Route { key, origin, id, hops: 0, last: false, body: Body::Meet };
         self.send(via, Message::Route(route));
     }
 
@@ -147,19 +147,29 @@ impl<P: Clone> Chord<P> {
         Some(next)
     }
 
-    /// Whether the answer `id` was to a question through a lost peer; then `root` is what it found.
-    pub(super) fn found_ring(&mut self, id: Number, root: NodeHandle) -> bool {
-        let Some((_, via)) = self.remembered.asked.take_if(|(asked, _)| *asked == id) else { return false };
-        if root == self.me {
-            self.is_not_lost(via);
-        } else if self.comes_between(root) {
-            self.remembered.candidate = Some(root);
-            self.stabilize();
-        } else if self.is_member() {
-            // It takes itself for the root of this node's id: it has not heard of this node.
-            self.send(root, Message::Notify);
+    /// A member of another ring, or of this one, looks for its place: it may be the successor.
+    pub(super) fn meet(&mut self, route: &Route<P>) {
+        let node = route.origin;
+        self.send(node, Message::Place { id: route.id, successors: self.own_list() });
+        self.consider_successor(node);
+    }
+
+    /// The place of this node is before the first of `successors`, if those are the answer `id` to a
+    /// question through a lost peer.
+    pub(super) fn on_place_found(&mut self, id: Number, successors: &[NodeHandle]) {
+        let Some((_, via)) = self.remembered.asked.take_if(|(asked, _)| *asked == id) else { return };
+        match successors.first() {
+            Some(&successor) if successor == self.me => self.is_not_lost(via),
+            Some(&successor) => self.consider_successor(successor),
+            None => {}
         }
-        true
+    }
+
+    fn consider_successor(&mut self, node: NodeHandle) {
+        if self.comes_between(node) {
+            self.remembered.candidate = Some(node);
+            self.stabilize();
+        }
     }
 
     /// Whether `node` would be a better successor than the one so far.
@@ -178,6 +188,11 @@ impl<P: Clone> Chord<P> {
     }
 
     pub(super) fn on_meet(&mut self, node: NodeHandle) {
+        self.ask_through(node);
+    }
+
+    /// Asks through `node` where the place of this node is, now or soon.
+    pub(super) fn ask_through(&mut self, node: NodeHandle) {
         self.remembered.told = Some(node);
         self.remembered.next_ask = self.now.max(self.remembered.last_ask + ASK_PAUSE);
         self.ask_lost_when_due();

@@ -60,9 +60,34 @@ fn thin() {
                 let parts = split.parts(nodes, seed);
                 network.partition(cut, parts.clone());
                 network.run_for(setting("SECONDS", 300) as u32 * SECOND);
+                if setting("SHOW", 0) == 1 {
+                    for part in 0..8 {
+                        let all: Vec<_> = rings::members(&network, |node| parts(node) == part);
+                        let n = all.len();
+                        for (i, m) in all.iter().enumerate() {
+                            if n > 1 && (m.successors.first() != Some(&all[(i+1)%n].node) || m.predecessor != Some(all[(i+n-1)%n].node)) {
+                                println!("part {part} of {n}: {i} pred {:?} succ {:?}", m.predecessor.map(|p| (all.iter().position(|x| x.node == p), p)), m.successors.iter().map(|&p| all.iter().position(|x| x.node == p)).collect::<Vec<_>>());
+                            }
+                        }
+                    }
+                }
                 let sides: Vec<bool> = (0..8).map(|part| rings::is_ideal(&network, |node| parts(node) == part)).collect();
                 network.heal();
                 let before = network.counters.messages;
+                if setting("SHOW", 0) == 2 {
+                    for step in 0..40 {
+                        network.run_for(SECOND/2);
+                        let all: Vec<_> = rings::members(&network, |_| true);
+                        let n = all.len();
+                        let bad: Vec<_> = (0..n).filter(|&i| all[i].successors.first() != Some(&all[(i+1)%n].node)).collect();
+                        let badp: Vec<_> = (0..n).filter(|&i| all[i].predecessor != Some(all[(i+n-1)%n].node)).collect();
+                        if bad.is_empty() && badp.is_empty() { break }
+                        println!("{} bad succ {:?} bad pred {:?}", step, bad.len(), badp.len());
+                        if bad.len() < 5 {
+                            for i in bad { let m = &all[i]; println!("   {i} of part {}: pred {:?} succ {:?}", parts(m.node), m.predecessor.map(|p| all.iter().position(|x| x.node == p)), m.successors.iter().map(|&p| all.iter().position(|x| x.node == p).unwrap()).collect::<Vec<_>>()); }
+                        }
+                    }
+                }
                 let took = rings::until_ideal(&mut network, 100 * SECOND);
                 let messages = network.counters.messages - before;
                 (took, sides.iter().all(|&x| x), messages)

@@ -11,7 +11,8 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         Message::GetNeighbors { .. }
         | Message::Neighbors { .. }
         | Message::Notify
-        | Message::NewPredecessor => "stabilize",
+        | Message::NewPredecessor
+        | Message::ListChanged => "stabilize",
         Message::Meet { .. } => "unite",
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
@@ -24,6 +25,7 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         Message::Route(route) => match &route.body {
             Body::FindRoot => "find root",
             Body::FindPlace => "join of the ring",
+            Body::Meet => "unite",
             Body::Request(payload) => of_payload(payload),
         },
         Message::Reply { answer: Answer::Root, .. } => "find root",
