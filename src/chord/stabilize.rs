@@ -156,10 +156,6 @@ impl<P: Clone> Chord<P> {
             _ => {
                 self.notify();
                 if question.kind == Kind::Between {
-                    if predecessor.is_some_and(|nearer| self.comes_between(nearer)) {
-                        // Many may have come, or another ring: the nearest of all is looked up, too.
-                        self.ask_through(from);
-                    }
                     // Several may have come: the nearest is found step by step.
                     self.stabilize();
                 }

@@ -53,9 +53,9 @@ impl Split {
 fn thin() {
     let nodes = setting("NODES", 256) as u32;
     let cut = if setting("REFUSED", 0) == 1 { Cut::Refused } else { Cut::Silent };
-    for links in [Links::good(), Links::wide_area()] {
+    for links in if setting("FAR", 1) == 1 { vec![Links::wide_area()] } else { vec![Links::good()] } {
         for split in [Split::Random(2), Split::Random(3), Split::Random(8), Split::Few(1), Split::Few(16), Split::Arc(16), Split::Arc(128)] {
-            let mut all = for_each_seed("thin", 2, |seed, _| {
+            let mut all = for_each_seed("thin", setting("RUNS", 2), |seed, _| {
                 let mut network = rings::ideal(seed, links.clone(), nodes);
                 let parts = split.parts(nodes, seed);
                 network.partition(cut, parts.clone());
@@ -93,7 +93,7 @@ fn thin() {
                 (took, sides.iter().all(|&x| x), messages)
             });
             all.sort();
-            println!("{split:?}: {all:?}");
+            println!("{split:?}: min {:?} p50 {:?} max {:?} sides {}", all[0], all[all.len()/2], all[all.len()-1], all.iter().filter(|x| x.1).count());
         }
     }
 }
