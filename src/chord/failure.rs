@@ -69,7 +69,7 @@ impl<P: Clone> Chord<P> {
         let was_known = self.knows(peer);
         self.do_without(peer);
         if was_known && self.is_member() {
-            self.remember_lost(peer);
+            self.ask_after(peer);
         }
     }
 

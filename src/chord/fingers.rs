@@ -149,11 +149,12 @@ impl<P: Clone> Chord<P> {
 
     /// Drops the entries of the other exponents, and asks after the nodes in them: they may be lost.
     fn retain_fingers(&mut self, stays: impl Fn(&u32) -> bool) {
-        let (runs, dropped) = std::mem::take(&mut self.fingers.runs).into_iter().partition(|(exponent, _)| stays(exponent));
+        let (runs, dropped) =
+            std::mem::take(&mut self.fingers.runs).into_iter().partition(|(exponent, _)| stays(exponent));
         self.fingers.runs = runs;
         let dropped: BTreeMap<u32, NodeHandle> = dropped;
         for node in dropped.into_values() {
-            self.remember_lost(node);
+            self.ask_after(node);
         }
     }
 }

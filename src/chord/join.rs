@@ -135,16 +135,17 @@ impl<P: Clone> Chord<P> {
     }
 
     pub(super) fn on_place(&mut self, from: NodeHandle, id: Number, successors: &[NodeHandle]) {
-        match &self.membership {
-            Membership::Joining(joining) if joining.id == id => {}
+        let via = match &self.membership {
+            Membership::Joining(joining) if joining.id == id => joining.via,
             // Asked twice, answered twice; or asked by a member.
-            _ => return self.on_place_found(id, successors),
-        }
+            _ => return self.on_place_there(id, successors),
+        };
         let Some((&successor, rest)) = successors.split_first() else { return };
         if successor == self.me || from == self.me {
             return;
         }
         self.membership = Membership::Member;
+        self.settle_in(via);
         self.acquaint(from, None, successors);
         self.adopt(from, successor, if self.is(Mutant::JoinsWithSuccessorOnly) { &[] } else { rest });
         self.predecessor = Some(from);
@@ -154,6 +155,8 @@ impl<P: Clone> Chord<P> {
         self.next_stabilize = self.now + STABILIZE_EVERY;
         self.stabilize();
         self.fix_all_fingers();
+        // The node before is to learn of this node first.
+        self.list_has_news = false;
         self.release_held();
     }
 }

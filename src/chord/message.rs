@@ -40,7 +40,7 @@ pub enum Message<P> {
     },
     /// Answers whatever only a member can answer: the sender has not joined, or has left.
     NotMember,
-    /// Join: answers a [`Body::FindPlace`]; sent by the node before the joiner.
+    /// Join and unite: answers a [`Body::FindPlace`] or [`Body::Unite`]; sent by the node before the place.
     Place {
         /// The number of the routed message that this answers.
         id: Number,
@@ -119,11 +119,11 @@ pub enum Message<P> {
         /// The question that this answers.
         question: Number,
     },
-    /// Unite: the ring of `node` does not know the receiver, which asks through it for its place; not
-    /// answered.
-    Meet {
-        /// Who has taken the place of the receiver at the sender.
-        node: NodeHandle,
+    /// Unite: the sender has another successor than the receiver, which asks through that one for its
+    /// place; not answered.
+    Displaced {
+        /// The successor of the sender now, which does not know the receiver.
+        by: NodeHandle,
     },
     /// Stabilize: the successor list of the sender has changed; its predecessor stabilizes soon, and does
     /// not answer.
@@ -158,7 +158,7 @@ pub enum Body<P> {
     Request(P),
     /// Unite: "where is my place in your ring?"; the key is the id of the origin, which is a member
     /// already; answered by [`Message::Place`].
-    Meet,
+    Unite,
 }
 
 /// What a [`Message::Reply`] says.

@@ -354,7 +354,7 @@ impl<P: Clone> Chord<P> {
                 self.on_get_next_hop(from, question, key, Manner { linear, last }, &avoid);
             }
             Message::NextHop { question, step } => self.on_next_hop(from, question, step),
-            Message::Meet { node } => self.on_meet(node),
+            Message::Displaced { by } => self.on_displaced(by),
             Message::ListChanged => self.on_list_changed(from),
         }
     }

@@ -17,6 +17,10 @@ pub(crate) enum Mutant {
     JoinsWithSuccessorOnly,
     /// No rule for small rings: lists wrap around the circle.
     WrapsSmallRings,
+    /// Adopts whoever is found in another ring, also one that is further away than the successor.
+    UnitesWithAnyone,
+    /// Does not ask after those that it has lost.
+    ForgetsTheLost,
 }
 
 impl<P> Chord<P> {

@@ -84,7 +84,7 @@ impl<P: Clone> Chord<P> {
             Membership::Joining(_) => return self.hold(route, deadline),
             Membership::Outside | Membership::Left { to: None } => return,
         }
-        if matches!(route.body, Body::FindPlace | Body::Meet) {
+        if matches!(route.body, Body::FindPlace | Body::Unite) {
             return self.route_to_place(route);
         }
         if route.last {
@@ -112,7 +112,7 @@ impl<P: Clone> Chord<P> {
         }
         if self.is_before(&route) {
             match route.body {
-                Body::Meet => self.meet(&route),
+                Body::Unite => self.on_unite(&route),
                 _ => self.give_place(&route),
             }
         } else if let Some(node) = self.closest_preceding_node(route.key, &[route.origin]) {
@@ -155,7 +155,7 @@ impl<P: Clone> Chord<P> {
             Body::Request(payload) => {
                 self.accept(Some(route.key), route.origin, route.id, route.hops, payload);
             }
-            Body::FindPlace | Body::Meet => unreachable!("a place is not looked for at the root"),
+            Body::FindPlace | Body::Unite => unreachable!("a place is not looked for at the root"),
         }
     }
 

@@ -140,7 +140,7 @@ impl<P: Clone> Chord<P> {
         }
         let before = self.successors.first().copied();
         self.adopt(from, from, successors);
-        self.introduce(before);
+        self.tell_displaced(before);
         match predecessor {
             Some(between)
                 if question.kind == Kind::Successor && between.id().between(self.me.id(), from.id()) =>
@@ -195,7 +195,7 @@ impl<P: Clone> Chord<P> {
     /// The successor list as others are told it: in a small ring, it ends with this node.
     pub(super) fn own_list(&self) -> Vec<NodeHandle> {
         let mut list = self.successors.clone();
-        if self.comes_round {
+        if self.comes_round || self.has_nobody() {
             list.push(self.me);
         }
         list
@@ -236,7 +236,7 @@ impl<P: Clone> Chord<P> {
             self.list_has_news = true;
         }
         let former = std::mem::replace(&mut self.successors, successors);
-        self.remember_skipped(&former);
+        self.ask_after_skipped(&former);
         self.version += 1;
         let before = former.first().copied();
         self.upcall(Upcall::SuccessorsChanged { before });

@@ -1,64 +1,79 @@
 //! Unite: a node asks those that it has lost whether they are in another ring by now.
 //!
-//! n -> a lost peer -> … -> the root of n's id there: Route { key: n, FindRoot }
-//! root -> n: Reply { Root }
-//! n -> root, if it is between n and its successor: GetNeighbors
-//! root -> n: Neighbors
-//! n -> root, otherwise and once it is the successor: Notify
-//! n -> the successor that n had, if the new one does not know it: Meet { root }
+//! n -> a lost peer -> … -> p, the node before n there: Route { key: n, Unite }
+//! p -> n: Place { successors }
+//! p -> n, and n -> the first of them, if it is before the own successor: GetNeighbors
+//! it -> who asks: Neighbors
+//! who asked -> it, the successor now: Notify
+//! who asked -> the successor so far, if the new one does not know it: Displaced { by }
 //!
-//! In one ring, the way leads back to n, the root of its own id: then the peer is not lost any more.
-//! In another ring it leads to a node that does not know n; that one is a candidate like the one that
-//! stabilizing finds, and is adopted only once it has answered.
-//! Whoever is displaced asks through the one that displaces it, so that the rings close like a zip.
+//! In one ring, p has n for its successor: then the peer is not lost any more.
+//! In another ring, the next node of the one ring may lie before that of the other: it is a candidate like
+//! the one that stabilizing finds, and is adopted only once it has answered.
+//! Whoever is displaced asks for its own place through the node that displaces it, so that the rings close
+//! from both sides of every seam, and a node that nobody points to any more is known again.
 //!
-//! The paper has one ring for ever; after Shafaat, Ghodsi and Haridi ("Handling network partitions and
-//! mergers in structured overlay networks", IEEE P2P 2007), lost peers are asked, and rings merge.
+//! Departs from the paper: there, nobody is cut off.
+//! That lost peers are asked, and rings close in this way, is after Shafaat, Ghodsi and Haridi ("Handling
+//! network partitions and mergers in structured overlay networks", IEEE P2P 2007).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::message::{Body, Message, Number, Route};
-use super::Chord;
+use super::mutant::Mutant;
+use super::{Chord, Membership};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
 /// How many peers are remembered.
 pub const REMEMBERED_MAX: usize = 64;
 
-/// How long a peer is remembered that never answers: a cut may last a night.
+/// How long a peer is remembered that is not found again: a cut may last a night.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often one of them is asked; the moment within it follows from the node's id, so that the nodes of
-/// a ring do not ask at once.
+/// How often one of them is asked; the first moment follows from the node's id, so that the nodes of a
+/// ring do not ask all at once.
 const ASK_EVERY: Duration = Duration::from_secs(3);
 
 /// The same for a node that has nobody.
 const ASK_ALONE_EVERY: Duration = Duration::from_secs(1);
 
-/// How long at least between two questions, however many other nodes tell of.
+/// How long the node rests through which this one has joined, once it is known to be in the same ring.
+const HOME_RESTS: Duration = Duration::from_secs(60);
+
+/// How much time lies between two questions at least, whatever others say.
 const ASK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Those who may live in another ring.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Remembered {
-    /// Each with the time at which it is forgotten; who is asked next stands first.
-    peers: VecDeque<(NodeHandle, Time)>,
-    /// The last one that another node has told of.
-    told: Option<NodeHandle>,
-    /// The question that may be answered, and through whom it was asked.
+    /// Who is asked next stands first.
+    peers: VecDeque<Peer>,
+    /// Who has displaced this node last: it is asked before the others.
+    displaced_by: Option<NodeHandle>,
+    /// The number of the last question, until it is answered, and through whom it was asked.
     asked: Option<(Number, NodeHandle)>,
     last_ask: Time,
     next_ask: Time,
-    /// A candidate for the successor, which is to be asked when the question under way has ended.
+    /// Who may be a better successor, and is asked once the question under way has ended.
     pub(super) candidate: Option<NodeHandle>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Peer {
+    node: NodeHandle,
+    /// When it is forgotten. Never, if this node has joined through it: whoever comes knows that one.
+    until: Option<Time>,
+    /// Until then it is not asked.
+    rests: Time,
 }
 
 impl Remembered {
     pub(super) fn new(now: Time) -> Remembered {
         Remembered {
             peers: VecDeque::new(),
-            told: None,
+            displaced_by: None,
             asked: None,
             last_ask: now,
             next_ask: now,
@@ -67,134 +82,185 @@ impl Remembered {
     }
 
     pub(super) fn next_wakeup(&self) -> Option<Time> {
-        (self.told.is_some() || !self.peers.is_empty()).then_some(self.next_ask)
+        let displaced_by = self.displaced_by.map(|_| self.next_ask);
+        let peers = self.peers.iter().map(|peer| peer.rests.max(self.next_ask));
+        displaced_by.into_iter().chain(peers).min()
+    }
+
+    /// Makes room for one more: who has been remembered for the longest time goes.
+    fn make_room(&mut self) {
+        let oldest = (0..self.peers.len()).filter(|&i| self.peers[i].until.is_some());
+        if self.peers.len() == REMEMBERED_MAX
+            && let Some(oldest) = oldest.min_by_key(|&i| self.peers[i].until)
+        {
+            self.peers.remove(oldest);
+        }
+    }
+
+    /// The next one to be asked, who becomes the last.
+    fn take_turn(&mut self, now: Time) -> Option<NodeHandle> {
+        let next = self.peers.iter().position(|peer| peer.rests <= now).unwrap_or(0);
+        let peer = self.peers.remove(next)?;
+        let node = peer.node;
+        self.peers.push_back(peer);
+        Some(node)
+    }
+
+    fn ask_soon(&mut self, now: Time) {
+        self.next_ask = now.max(self.last_ask + ASK_PAUSE);
     }
 }
 
 impl<P: Clone> Chord<P> {
-    /// The peers that this node would ask whether there is another ring, the next one first.
+    /// The peers that this node asks whether there is another ring, at most [`REMEMBERED_MAX`], the next one
+    /// first: those that it has lost, and the one through which it has joined.
     pub fn remembered(&self) -> impl Iterator<Item = NodeHandle> + '_ {
-        self.remembered.peers.iter().map(|&(node, _)| node)
+        self.remembered.peers.iter().map(|peer| peer.node)
     }
 
-    /// Asks `peer` sooner or later whether it is in another ring, and unites the two.
+    /// Asks `peer`, in its turn, whether it is in another ring, and unites the two.
     ///
     /// It is forgotten once it is known to be in the same ring, after a day, or when there are more than
-    /// [`REMEMBERED_MAX`]: then the one goes that would be forgotten first.
+    /// [`REMEMBERED_MAX`].
     pub fn remember(&mut self, now: Time, peer: NodeHandle) {
         self.set_time(now);
-        self.remember_lost(peer);
+        self.ask_after(peer);
     }
 
-    pub(super) fn remember_lost(&mut self, peer: NodeHandle) {
-        if peer == self.me || self.knows_as_neighbour(peer) {
+    /// Remembers `peer`, unless it is a neighbour.
+    pub(super) fn ask_after(&mut self, peer: NodeHandle) {
+        if peer == self.me || self.knows_as_neighbour(peer) || self.is(Mutant::ForgetsTheLost) {
             return;
         }
+        let now = self.now;
+        match self.remembered.peers.iter_mut().find(|other| other.node == peer) {
+            Some(remembered) => remembered.rests = now,
+            None => self.put_first(Peer { node: peer, until: Some(now + REMEMBERED_FOR), rests: now }),
+        }
+        if self.is_alone() {
+            self.remembered.ask_soon(self.now);
+        }
+    }
+
+    /// This node has come through `home`.
+    pub(super) fn settle_in(&mut self, home: NodeHandle) {
+        self.remembered.peers.retain(|peer| peer.node != home);
+        self.put_first(Peer { node: home, until: None, rests: self.now + HOME_RESTS });
+    }
+
+    fn put_first(&mut self, peer: Peer) {
         let remembered = &mut self.remembered;
-        if remembered.peers.iter().any(|&(node, _)| node == peer) {
-            return;
-        }
-        if remembered.next_wakeup().is_none() {
+        if remembered.next_ask <= self.now {
             let [first, ..] = *self.me.id().as_bytes();
-            remembered.next_ask = self.now + ASK_EVERY * u32::from(first) / 256;
+            remembered.next_ask = self.now + ASK_EVERY * u32::from(first) / u32::from(u8::MAX);
         }
-        if remembered.peers.len() == REMEMBERED_MAX
-            && let Some(oldest) = (0..REMEMBERED_MAX).min_by_key(|&i| remembered.peers[i].1)
-        {
-            remembered.peers.remove(oldest);
-        }
-        remembered.peers.push_front((peer, self.now + REMEMBERED_FOR));
+        // Somebody is lost: everyone may be.
+        remembered.peers.iter_mut().for_each(|other| other.rests = self.now);
+        remembered.make_room();
+        remembered.peers.push_front(peer);
     }
 
-    /// Remembers those of a `former` successor list whom the new one skips: others have lost them.
-    pub(super) fn remember_skipped(&mut self, former: &[NodeHandle]) {
+    /// Remembers those of the list before, `former`, whom the one now skips: somebody has lost them.
+    pub(super) fn ask_after_skipped(&mut self, former: &[NodeHandle]) {
         let end = match self.successors.last() {
             Some(last) if !self.comes_round => last.id(),
             _ => self.me.id(),
         };
         for &node in former {
-            if node.id().between(self.me.id(), end) && !self.successors.contains(&node) {
-                self.remember_lost(node);
+            if node.id().between(self.me.id(), end) {
+                self.ask_after(node);
             }
         }
     }
 
-    /// Asks nobody any more through `peer`: it is in this ring, or has left in good order.
+    /// `peer` is in this ring, or has left in good order.
     pub(super) fn is_not_lost(&mut self, peer: NodeHandle) {
-        self.remembered.peers.retain(|&(node, _)| node != peer);
+        let now = self.now;
+        self.remembered.peers.retain(|other| other.node != peer || other.until.is_none());
+        let home = self.remembered.peers.iter_mut().find(|other| other.node == peer);
+        home.into_iter().for_each(|home| home.rests = now + HOME_RESTS);
     }
 
     pub(super) fn ask_lost_when_due(&mut self) {
-        if !self.is_member() || self.now < self.remembered.next_ask {
+        let now = self.now;
+        if self.is_member() && self.remembered.next_wakeup().is_some_and(|due| due <= now) {
+            self.remembered.peers.retain(|peer| peer.until.is_none_or(|until| now < until));
+            self.ask_lost();
+            let pause = if self.is_alone() { ASK_ALONE_EVERY } else { ASK_EVERY };
+            self.remembered.next_ask = now + pause;
+        }
+    }
+
+    /// Asks the next of those that were lost where the place of this node is.
+    pub fn ask_lost(&mut self) {
+        if !self.is_member() {
             return;
         }
-        let now = self.now;
-        self.remembered.peers.retain(|&(_, until)| now < until);
-        let told = self.remembered.told.take().filter(|&node| node != self.me);
-        let Some(via) = told.or_else(|| self.next_lost()) else { return };
+        let displaced_by = self.remembered.displaced_by.take();
+        if let Some(via) = displaced_by.or_else(|| self.remembered.take_turn(self.now)) {
+            self.ask_for_place(via);
+        }
+    }
+
+    fn ask_for_place(&mut self, via: NodeHandle) {
         let id = self.new_number();
         self.remembered.asked = Some((id, via));
-        self.remembered.last_ask = now;
-        self.remembered.next_ask = now + if self.is_alone() { ASK_ALONE_EVERY } else { ASK_EVERY };
+        self.remembered.last_ask = self.now;
         let (key, origin) = (self.me.id(), self.me);
-        let route = Route { key, origin, id, hops: 0, last: false, body: Body::Meet };
-        self.send(via, Message::Route(route));
+        self.send(via, Message::Route(Route { key, origin, id, hops: 0, last: false, body: Body::Unite }));
     }
 
-    fn next_lost(&mut self) -> Option<NodeHandle> {
-        let (next, until) = self.remembered.peers.pop_front()?;
-        self.remembered.peers.push_back((next, until));
-        Some(next)
+    /// The place that the origin of `route` asks for is after this node.
+    pub(super) fn on_unite(&mut self, route: &Route<P>) {
+        self.send(route.origin, Message::Place { id: route.id, successors: self.own_list() });
+        self.consider_successor(route.origin);
     }
 
-    /// A member of another ring, or of this one, looks for its place: it may be the successor.
-    pub(super) fn meet(&mut self, route: &Route<P>) {
-        let node = route.origin;
-        self.send(node, Message::Place { id: route.id, successors: self.own_list() });
-        self.consider_successor(node);
-    }
-
-    /// The place of this node is before the first of `successors`, if those are the answer `id` to a
-    /// question through a lost peer.
-    pub(super) fn on_place_found(&mut self, id: Number, successors: &[NodeHandle]) {
+    /// The place of this node is before the first of `successors`, if they answer its question `id`.
+    pub(super) fn on_place_there(&mut self, id: Number, successors: &[NodeHandle]) {
         let Some((_, via)) = self.remembered.asked.take_if(|(asked, _)| *asked == id) else { return };
         match successors.first() {
             Some(&successor) if successor == self.me => self.is_not_lost(via),
             Some(&successor) => self.consider_successor(successor),
+            // A confused peer: it names nobody, not even itself.
             None => {}
         }
     }
 
+    /// A pointer is adopted only once its target has answered (Zave 2017).
     fn consider_successor(&mut self, node: NodeHandle) {
-        if self.comes_between(node) {
-            self.remembered.candidate = Some(node);
-            self.stabilize();
+        if !self.comes_between(node) {
+            return;
         }
+        self.remembered.candidate = Some(node);
+        self.stabilize();
     }
 
     /// Whether `node` would be a better successor than the one so far.
     pub(super) fn comes_between(&self, node: NodeHandle) -> bool {
-        let end = self.successors.first().unwrap_or(&self.me);
-        node.id().between(self.me.id(), end.id())
-    }
-
-    /// The successor so far learns through whom it finds its place, if the new one does not know it.
-    pub(super) fn introduce(&mut self, displaced: Option<NodeHandle>) {
-        if let (Some(displaced), Some(&successor)) = (displaced, self.successors.first())
-            && !self.successors.contains(&displaced)
-        {
-            self.send(displaced, Message::Meet { node: successor });
+        match self.successors.first() {
+            Some(_) if self.is(Mutant::UnitesWithAnyone) => node != self.me,
+            Some(successor) => node.id().between(self.me.id(), successor.id()),
+            // Whoever else is known may know the own ring, and is asked first.
+            None => self.has_nobody() && node != self.me,
         }
     }
 
-    pub(super) fn on_meet(&mut self, node: NodeHandle) {
-        self.ask_through(node);
+    /// The successor has been replaced: if the new one does not know `former`, nobody may any more.
+    pub(super) fn tell_displaced(&mut self, former: Option<NodeHandle>) {
+        if let (Some(former), Some(&by)) = (former, self.successors.first())
+            && !self.successors.contains(&former)
+        {
+            self.send(former, Message::Displaced { by });
+        }
     }
 
-    /// Asks through `node` where the place of this node is, now or soon.
-    pub(super) fn ask_through(&mut self, node: NodeHandle) {
-        self.remembered.told = Some(node);
-        self.remembered.next_ask = self.now.max(self.remembered.last_ask + ASK_PAUSE);
+    pub(super) fn on_displaced(&mut self, by: NodeHandle) {
+        if by == self.me || self.membership != Membership::Member {
+            return;
+        }
+        self.remembered.displaced_by = Some(by);
+        self.remembered.ask_soon(self.now);
         self.ask_lost_when_due();
     }
 }

@@ -1,8 +1,5 @@
 //! Networks of nodes that are nothing but their part in the ring.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
 use chord_chat::chord::message::Number;
@@ -10,7 +7,7 @@ use chord_chat::chord::{Chord, Message, Output, SUCCESSORS, Upcall};
 use chord_chat::id::{Id, NodeHandle};
 use chord_chat::machine::{self, Input, Machine};
 use chord_chat::sim::ring::{self, Member};
-use chord_chat::sim::{Links, Network, Observer};
+use chord_chat::sim::{Links, Network};
 use chord_chat::time::Time;
 
 use crate::address;

@@ -54,7 +54,15 @@ fn thin() {
     let nodes = setting("NODES", 256) as u32;
     let cut = if setting("REFUSED", 0) == 1 { Cut::Refused } else { Cut::Silent };
     for links in if setting("FAR", 1) == 1 { vec![Links::wide_area()] } else { vec![Links::good()] } {
-        for split in [Split::Random(2), Split::Random(3), Split::Random(8), Split::Few(1), Split::Few(16), Split::Arc(16), Split::Arc(128)] {
+        for split in [
+            Split::Random(2),
+            Split::Random(3),
+            Split::Random(8),
+            Split::Few(1),
+            Split::Few(16),
+            Split::Arc(16),
+            Split::Arc(128),
+        ] {
             let mut all = for_each_seed("thin", setting("RUNS", 2), |seed, _| {
                 let mut network = rings::ideal(seed, links.clone(), nodes);
                 let parts = split.parts(nodes, seed);
@@ -65,26 +73,54 @@ fn thin() {
                         let all: Vec<_> = rings::members(&network, |node| parts(node) == part);
                         let n = all.len();
                         for (i, m) in all.iter().enumerate() {
-                            if n > 1 && (m.successors.first() != Some(&all[(i+1)%n].node) || m.predecessor != Some(all[(i+n-1)%n].node)) {
-                                println!("part {part} of {n}: {i} pred {:?} succ {:?}", m.predecessor.map(|p| (all.iter().position(|x| x.node == p), p)), m.successors.iter().map(|&p| all.iter().position(|x| x.node == p)).collect::<Vec<_>>());
+                            if n > 1
+                                && (m.successors.first() != Some(&all[(i + 1) % n].node)
+                                    || m.predecessor != Some(all[(i + n - 1) % n].node))
+                            {
+                                println!(
+                                    "part {part} of {n}: {i} pred {:?} succ {:?}",
+                                    m.predecessor.map(|p| (all.iter().position(|x| x.node == p), p)),
+                                    m.successors
+                                        .iter()
+                                        .map(|&p| all.iter().position(|x| x.node == p))
+                                        .collect::<Vec<_>>()
+                                );
                             }
                         }
                     }
                 }
-                let sides: Vec<bool> = (0..8).map(|part| rings::is_ideal(&network, |node| parts(node) == part)).collect();
+                let sides: Vec<bool> =
+                    (0..8).map(|part| rings::is_ideal(&network, |node| parts(node) == part)).collect();
                 network.heal();
                 let before = network.counters.messages;
                 if setting("SHOW", 0) == 2 {
                     for step in 0..40 {
-                        network.run_for(SECOND/2);
+                        network.run_for(SECOND / 2);
                         let all: Vec<_> = rings::members(&network, |_| true);
                         let n = all.len();
-                        let bad: Vec<_> = (0..n).filter(|&i| all[i].successors.first() != Some(&all[(i+1)%n].node)).collect();
-                        let badp: Vec<_> = (0..n).filter(|&i| all[i].predecessor != Some(all[(i+n-1)%n].node)).collect();
-                        if bad.is_empty() && badp.is_empty() { break }
+                        let bad: Vec<_> = (0..n)
+                            .filter(|&i| all[i].successors.first() != Some(&all[(i + 1) % n].node))
+                            .collect();
+                        let badp: Vec<_> = (0..n)
+                            .filter(|&i| all[i].predecessor != Some(all[(i + n - 1) % n].node))
+                            .collect();
+                        if bad.is_empty() && badp.is_empty() {
+                            break;
+                        }
                         println!("{} bad succ {:?} bad pred {:?}", step, bad.len(), badp.len());
                         if bad.len() < 5 {
-                            for i in bad { let m = &all[i]; println!("   {i} of part {}: pred {:?} succ {:?}", parts(m.node), m.predecessor.map(|p| all.iter().position(|x| x.node == p)), m.successors.iter().map(|&p| all.iter().position(|x| x.node == p).unwrap()).collect::<Vec<_>>()); }
+                            for i in bad {
+                                let m = &all[i];
+                                println!(
+                                    "   {i} of part {}: pred {:?} succ {:?}",
+                                    parts(m.node),
+                                    m.predecessor.map(|p| all.iter().position(|x| x.node == p)),
+                                    m.successors
+                                        .iter()
+                                        .map(|&p| all.iter().position(|x| x.node == p).unwrap())
+                                        .collect::<Vec<_>>()
+                                );
+                            }
                         }
                     }
                 }
@@ -93,7 +129,13 @@ fn thin() {
                 (took, sides.iter().all(|&x| x), messages)
             });
             all.sort();
-            println!("{split:?}: min {:?} p50 {:?} max {:?} sides {}", all[0], all[all.len()/2], all[all.len()-1], all.iter().filter(|x| x.1).count());
+            println!(
+                "{split:?}: min {:?} p50 {:?} max {:?} sides {}",
+                all[0],
+                all[all.len() / 2],
+                all[all.len() - 1],
+                all.iter().filter(|x| x.1).count()
+            );
         }
     }
 }

@@ -45,7 +45,8 @@ fn a_node_that_came_between_is_adopted_once_it_has_answered() {
         [
             told(Upcall::SuccessorsChanged { before: Some(c) }),
             send(b, Message::Notify),
-            send(b, Message::GetNeighbors { question: nearer })
+            send(b, Message::GetNeighbors { question: nearer }),
+            send(e, Message::ListChanged),
         ],
         "somebody may have come nearer still"
     );
@@ -81,6 +82,7 @@ fn a_dead_successor_is_dropped_and_the_next_one_is_asked_at_once() {
             told(Upcall::SuccessorsChanged { before: Some(b) }),
             send(c, Message::Notify),
             send(c, Message::GetNeighbors { question }),
+            send(e, Message::ListChanged),
         ]
     );
 }

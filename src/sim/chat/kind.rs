@@ -13,7 +13,7 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         | Message::Notify
         | Message::NewPredecessor
         | Message::ListChanged => "stabilize",
-        Message::Meet { .. } => "unite",
+        Message::Displaced { .. } => "unite",
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
         Message::Place { .. } => "join of the ring",
@@ -25,7 +25,7 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         Message::Route(route) => match &route.body {
             Body::FindRoot => "find root",
             Body::FindPlace => "join of the ring",
-            Body::Meet => "unite",
+            Body::Unite => "unite",
             Body::Request(payload) => of_payload(payload),
         },
         Message::Reply { answer: Answer::Root, .. } => "find root",
@@ -52,5 +52,5 @@ fn of_payload(payload: &Payload) -> &'static str {
 ///
 /// Every half minute leases are renewed and copies compared, too.
 pub fn is_heartbeat(kind: &str) -> bool {
-    matches!(kind, "stabilize" | "rectify" | "find root")
+    matches!(kind, "stabilize" | "rectify" | "find root" | "unite")
 }
