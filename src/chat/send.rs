@@ -23,7 +23,7 @@ use super::{CHANNELS_MAX, Chat, Context, Pending, TEXT_BYTES_MAX, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
-use crate::records::channel::{Entry, Place};
+use crate::records::channel::{Entry, Log, Place};
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
 
@@ -176,6 +176,12 @@ impl Chat {
             return cx.reply_read(request, Payload::Refused(super::text_rule()));
         }
         let ids: Vec<_> = messages.iter().map(|(id, _)| *id).collect();
+        let log = cx.records.channel(&channel).map(|known| &known.log);
+        let is_stale = |log: &Log| ids.iter().any(|id| log.get(id).is_none() && log.has_later_than(*id));
+        if log.is_some_and(is_stale) {
+            // It was held up on its way until its author had given it up and said something else.
+            return cx.reply_read(request, Payload::Refused("later messages have come before".to_owned()));
+        }
         if !cx.records.has_room_for_messages(&channel) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }

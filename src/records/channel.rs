@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::ops::Bound;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -249,6 +250,12 @@ impl Log {
         self.places.get(id).and_then(|place| self.entries.get(place)).map(|(entry, _)| entry)
     }
 
+    /// Whether the author of this message has said something later.
+    pub fn has_later_than(&self, id: MessageId) -> bool {
+        let latest = MessageId { counter: u64::MAX, ..id };
+        id < latest && self.places.range((Bound::Excluded(id), Bound::Included(latest))).next().is_some()
+    }
+
     /// The place of the newest message.
     pub fn last(&self) -> Option<Place> {
         self.entries.last_key_value().map(|(&place, _)| place)
@@ -266,14 +273,12 @@ impl Log {
 
     /// The messages after `place`, or all, oldest first.
     pub fn after(&self, place: Option<Place>) -> impl Iterator<Item = &Entry> {
-        use std::ops::Bound;
         let from = place.map_or(Bound::Unbounded, Bound::Excluded);
         self.entries.range((from, Bound::Unbounded)).map(|(_, (entry, _))| entry)
     }
 
     /// The messages before `place`, or all, newest first.
     pub fn newest_before(&self, place: Option<Place>) -> impl Iterator<Item = &Entry> {
-        use std::ops::Bound;
         let to = place.map_or(Bound::Unbounded, Bound::Excluded);
         self.entries.range((Bound::Unbounded, to)).rev().map(|(_, (entry, _))| entry)
     }

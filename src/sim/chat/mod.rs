@@ -22,6 +22,10 @@ use crate::chat::event::{Event, MessageId, Recipient, SentState};
 use crate::id::NodeHandle;
 use crate::node::Node;
 use crate::records::name::{ChannelName, Nick};
+use crate::time::Time;
+
+/// How many broken promises are told in words.
+const TOLD_MAX: usize = 20;
 
 /// What a network is like, and so which claims hold of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +38,36 @@ pub enum Weather {
     Split,
 }
 
-/// Knows what everyone said and was told, and panics when a claim does not hold.
+/// What the chat promises, at any time and in any network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// Nobody is shown what nobody said, or said otherwise, or said to others.
+    Said,
+    /// A message is shown once.
+    Once,
+    /// The messages of an author come in their order, and those of a root's term in the same order to
+    /// everyone.
+    Order,
+    /// Who has left a channel is shown nothing of it any more.
+    Left,
+    /// What an author is told of a message goes on, never back, and is so.
+    State,
+    /// A name has one holder.
+    Name,
+    /// The ring is one, in order; see [`crate::sim::ring`].
+    Ring,
+}
+
+/// Knows what everyone said and was told, and what of it breaks a promise.
 #[derive(Debug)]
 pub struct Oracle {
     weather: Weather,
+    /// Whether it goes on when a promise is broken, and panics otherwise.
+    counts: bool,
+    /// How often each promise was broken.
+    pub broken: BTreeMap<Promise, u64>,
+    /// What the first broken promises were, at most [`TOLD_MAX`], and when.
+    pub told: Vec<(Time, String)>,
     people: BTreeMap<NodeHandle, Person>,
     /// What will be or was said, by its text.
     sayings: BTreeMap<String, (NodeHandle, Recipient)>,
@@ -56,6 +86,8 @@ pub struct Seen {
     pub private: u64,
     /// Messages acknowledged as stored.
     pub stored: u64,
+    /// Private messages of which the author heard that they were shown.
+    pub delivered: u64,
     /// Messages that failed.
     pub failed: u64,
     /// Changes of the ring that were checked.
@@ -68,6 +100,8 @@ pub struct Seen {
 #[derive(Debug)]
 struct Person {
     nick: Nick,
+    /// The nicks that they had before.
+    nicks: BTreeSet<Nick>,
     is_over: bool,
     /// Whether everything was handed over before that.
     in_good_order: bool,
@@ -78,16 +112,19 @@ struct Person {
     shown: BTreeSet<MessageId>,
     /// The last message of each author in each channel.
     last_of: BTreeMap<(ChannelName, NodeHandle), u64>,
+    /// The number of the last message in each channel and epoch.
+    last: BTreeMap<(ChannelName, u64), u64>,
     /// Epoch and number of the last message in each channel.
-    last: BTreeMap<ChannelName, (u64, u64)>,
+    last_place: BTreeMap<ChannelName, (u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Message {
     to: Recipient,
     state: SentState,
-    /// Epoch and number, once somebody was shown it.
-    place: Option<(u64, u64)>,
+    /// The epochs in which somebody was shown it, and its number in each; more than one where there were
+    /// two roots.
+    places: BTreeMap<u64, u64>,
     text: Option<String>,
 }
 
@@ -101,15 +138,31 @@ struct Place {
 }
 
 impl Oracle {
-    /// An oracle that has seen nothing.
+    /// An oracle that has seen nothing, and panics when a promise is broken.
     pub fn new(weather: Weather) -> Oracle {
         Oracle {
             weather,
+            counts: false,
+            broken: BTreeMap::new(),
+            told: Vec::new(),
             people: BTreeMap::new(),
             sayings: BTreeMap::new(),
             messages: BTreeMap::new(),
             ring: BTreeMap::new(),
             seen: Seen::default(),
+        }
+    }
+
+    /// An oracle that counts broken promises, and goes on.
+    pub fn counting(weather: Weather) -> Oracle {
+        Oracle { counts: true, ..Oracle::new(weather) }
+    }
+
+    fn breaks(&mut self, now: Time, promise: Promise, what: String) {
+        assert!(self.counts, "{what}");
+        *self.broken.entry(promise).or_default() += 1;
+        if self.told.len() < TOLD_MAX {
+            self.told.push((now, what));
         }
     }
 
@@ -132,15 +185,22 @@ impl Oracle {
                 person.joined.remove(channel);
                 person.left.insert(channel.clone());
             }
-            Event::Message { channel, from, text, id, epoch, seq, .. } => {
-                self.on_message(node, channel, from, text, *id, (*epoch, *seq));
+            Event::Message { channel, from, text, id, epoch, seq, late, .. } => {
+                self.on_message(network.now(), node, channel, (from, text, *id));
+                self.check_order(network.now(), node, channel, *id, (*epoch, *seq), *late);
             }
-            Event::Private { from, text, id, .. } => self.on_private(node, from, text, *id),
-            Event::Sent { id, to, state } => self.on_sent(node, *id, to, state),
+            Event::Private { from, text, id, .. } => self.on_private(network.now(), node, from, text, *id),
+            Event::Sent { id, to, state } => self.on_sent(network.now(), node, *id, to, state),
             Event::Migrated { .. } => self.seen.migrated += 1,
+            Event::Renamed { nick, was, .. } => {
+                let person = self.person(node);
+                person.nick = nick.clone();
+                person.nicks.insert(was.clone());
+            }
             Event::Bye { not_handed_over } => {
-                if self.weather == Weather::Fair {
-                    assert!(not_handed_over.is_empty(), "{node:?} leaves behind {not_handed_over:?}");
+                if self.weather == Weather::Fair && !not_handed_over.is_empty() {
+                    let what = format!("{node:?} leaves behind {not_handed_over:?}");
+                    self.breaks(network.now(), Promise::Ring, what);
                 }
                 if let Some(person) = self.people.get_mut(&node) {
                     person.is_over = true;
@@ -163,87 +223,130 @@ impl Oracle {
         if self.weather == Weather::Fair
             && let Some((other, _)) = self.people.iter().find(is_there)
         {
-            panic!("{node:?} has the name {nick}, which {other:?} has");
+            let what = format!("{node:?} has the name {nick}, which {other:?} has");
+            self.breaks(network.now(), Promise::Name, what);
         }
         self.people.insert(node, Person::new(nick.clone()));
     }
 
     fn on_message(
         &mut self,
+        now: Time,
         node: NodeHandle,
         channel: &ChannelName,
-        from: &Nick,
-        text: &str,
-        id: MessageId,
-        place: (u64, u64),
+        (from, text, id): (&Nick, &str, MessageId),
     ) {
         self.seen.shown += 1;
-        self.check_was_said(id, &Recipient::Channel(channel.clone()), from, text);
-        let message = self.messages.get_mut(&id).expect("what was said was queued");
-        let weather = self.weather;
-        if weather != Weather::Split {
-            let before = *message.place.get_or_insert(place);
-            assert_eq!(before, place, "{id} has one place");
-        }
+        self.check_was_said(now, id, &Recipient::Channel(channel.clone()), from, text);
         let person = self.person(node);
-        assert!(person.joined.contains(channel), "{node:?} is shown {id} and is not in {channel}");
-        assert!(person.shown.insert(id), "{node:?} is shown {id} twice");
-        let last_of_author = person.last_of.insert((channel.clone(), id.author), id.counter);
-        let last = person.last.insert(channel.clone(), place);
-        // Where two roots are, the order of the merged log is that of their places.
-        if weather != Weather::Split {
-            let is_later = last_of_author < Some(id.counter);
-            assert!(is_later, "{node:?} is shown {id} after a later one of its author");
-            assert!(last < Some(place), "{node:?} is shown {id} at {place:?} after {last:?}");
+        if !person.joined.contains(channel) {
+            let what = format!("{node:?} is shown {id} and is not in {channel}");
+            self.breaks(now, Promise::Left, what);
+        }
+        self.check_once(now, node, id);
+    }
+
+    fn check_once(&mut self, now: Time, node: NodeHandle, id: MessageId) {
+        if !self.person(node).shown.insert(id) {
+            self.breaks(now, Promise::Once, format!("{node:?} is shown {id} twice"));
         }
     }
 
-    fn on_private(&mut self, node: NodeHandle, from: &Nick, text: &str, id: MessageId) {
+    /// What is shown late has its place before what was shown, and says so.
+    fn check_order(
+        &mut self,
+        now: Time,
+        node: NodeHandle,
+        channel: &ChannelName,
+        id: MessageId,
+        (epoch, seq): (u64, u64),
+        late: bool,
+    ) {
+        let one_root = self.weather != Weather::Split;
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        let before = *message.places.entry(epoch).or_insert(seq);
+        if before != seq || (one_root && 1 < message.places.len()) {
+            let what = format!("{id} has several places: {:?}, and {seq} in {epoch}", message.places);
+            self.breaks(now, Promise::Order, what);
+        }
+        if late {
+            if one_root {
+                self.breaks(now, Promise::Order, format!("{node:?} is shown {id} late"));
+            }
+            return;
+        }
+        let person = self.person(node);
+        let last_of_author = person.last_of.insert((channel.clone(), id.author), id.counter);
+        let last_in_epoch = person.last.insert((channel.clone(), epoch), seq);
+        let last = person.last_place.insert(channel.clone(), (epoch, seq));
+        if Some(id.counter) <= last_of_author {
+            let what = format!("{node:?} is shown {id} after a later one of its author");
+            self.breaks(now, Promise::Order, what);
+        }
+        if Some(seq) <= last_in_epoch || Some((epoch, seq)) <= last {
+            let what = format!("{node:?} is shown {id} at {epoch}, {seq} after {last:?}, {last_in_epoch:?}");
+            self.breaks(now, Promise::Order, what);
+        }
+    }
+
+    fn on_private(&mut self, now: Time, node: NodeHandle, from: &Nick, text: &str, id: MessageId) {
         self.seen.private += 1;
         let Some(to) = self.messages.get(&id).map(|message| message.to.clone()) else {
-            panic!("{node:?} is shown {id}, which nobody sent");
+            return self.breaks(now, Promise::Said, format!("{node:?} is shown {id}, which nobody sent"));
         };
-        self.check_was_said(id, &to, from, text);
+        self.check_was_said(now, id, &to, from, text);
         let person = self.person(node);
         let is_meant = match &to {
-            Recipient::Nick(nick) => *nick == person.nick,
+            Recipient::Nick(nick) => *nick == person.nick || person.nicks.contains(nick),
             Recipient::Node(prefix) => prefix.matches(node.id()),
             Recipient::Channel(_) => false,
         };
-        assert!(is_meant, "{node:?} is shown {id}, which is for {to}");
-        assert!(person.shown.insert(id), "{node:?} is shown {id} twice");
-    }
-
-    fn check_was_said(&mut self, id: MessageId, to: &Recipient, from: &Nick, text: &str) {
-        let said = self.sayings.get(text);
-        assert_eq!(said, Some(&(id.author, to.clone())), "{id} to {to} was said by its author: {text:?}");
-        let author = self.people.get(&id.author).expect("who says something is ready");
-        assert_eq!(author.nick, *from, "{id} has the name of its author");
-        let Some(message) = self.messages.get_mut(&id) else { panic!("{id} is shown, which nobody sent") };
-        let shown = message.text.get_or_insert_with(|| text.to_owned());
-        assert_eq!(shown, text, "{id} says the same to everyone");
-    }
-
-    fn on_sent(&mut self, node: NodeHandle, id: MessageId, to: &Recipient, state: &SentState) {
-        assert_eq!(id.author, node, "people hear of their own messages: {id}");
-        if *state == SentState::Queued {
-            let message = Message::new(to.clone());
-            assert!(self.messages.insert(id, message).is_none(), "{id} is queued twice");
-            return;
+        if !is_meant {
+            self.breaks(now, Promise::Said, format!("{node:?} is shown {id}, which is for {to}"));
         }
-        let Some(message) = self.messages.get_mut(&id) else { panic!("{id} was never queued") };
-        let has_waited = message.state == SentState::Stored && !matches!(to, Recipient::Channel(_));
-        let goes_on = message.state == SentState::Queued || (has_waited && *state == SentState::Delivered);
-        assert!(goes_on, "{id} is {:?}, and then {state:?}", message.state);
-        message.state = state.clone();
+        self.check_once(now, node, id);
+    }
+
+    fn check_was_said(&mut self, now: Time, id: MessageId, to: &Recipient, from: &Nick, text: &str) {
+        let is_said = self.sayings.get(text) == Some(&(id.author, to.clone()));
+        let is_author = |author: &Person| author.nick == *from || author.nicks.contains(from);
+        let is_by = self.people.get(&id.author).is_some_and(is_author);
+        let is_same = self.messages.get_mut(&id).is_some_and(|message| {
+            let shown = message.text.get_or_insert_with(|| text.to_owned());
+            shown == text
+        });
+        if !(is_said && is_by && is_same) {
+            let what = format!("{id} to {to} by {from} says {text:?}: that is not what was said");
+            self.breaks(now, Promise::Said, what);
+        }
+    }
+
+    fn on_sent(&mut self, now: Time, node: NodeHandle, id: MessageId, to: &Recipient, state: &SentState) {
+        let before = match (self.messages.get_mut(&id), state) {
+            (None, SentState::Queued) => {
+                self.messages.insert(id, Message::new(to.clone()));
+                return;
+            }
+            (None, _) => None,
+            (Some(message), _) => Some(std::mem::replace(&mut message.state, state.clone())),
+        };
+        let goes_on = match (&before, state) {
+            (Some(SentState::Queued), state) => *state != SentState::Queued,
+            // Mail: it waited for its receiver.
+            (Some(SentState::Stored), SentState::Delivered) => !matches!(to, Recipient::Channel(_)),
+            _ => false,
+        };
+        let is_shown = || self.people.values().any(|person| person.shown.contains(&id));
+        let is_so = *state != SentState::Delivered || is_shown();
+        if id.author != node || !goes_on || !is_so {
+            let what = format!("{node:?} hears that {id} to {to} is {state:?}, after {before:?}");
+            self.breaks(now, Promise::State, what);
+        }
         match state {
-            SentState::Queued => {}
             SentState::Stored => self.seen.stored += 1,
             SentState::Failed { .. } => self.seen.failed += 1,
-            SentState::Delivered => {
-                let is_shown = self.people.values().any(|person| person.shown.contains(&id));
-                assert!(is_shown, "{id} is delivered, and nobody was shown it");
-            }
+            SentState::Delivered => self.seen.delivered += 1,
+            SentState::Queued => {}
         }
     }
 
@@ -271,7 +374,8 @@ impl Oracle {
         if let Err(violation) =
             with_leavers.or_else(|_| ring::check(&self.ring_members(|_, place| !place.leaves)))
         {
-            panic!("{violation}: {:?}", self.ring_members(|_, _| true));
+            let what = format!("{violation}: {:?}", self.ring_members(|_, _| true));
+            self.breaks(network.now(), Promise::Ring, what);
         }
     }
 
@@ -300,13 +404,15 @@ impl Person {
             shown: BTreeSet::new(),
             last_of: BTreeMap::new(),
             last: BTreeMap::new(),
+            last_place: BTreeMap::new(),
+            nicks: BTreeSet::new(),
         }
     }
 }
 
 impl Message {
     fn new(to: Recipient) -> Message {
-        Message { to, state: SentState::Queued, place: None, text: None }
+        Message { to, state: SentState::Queued, places: BTreeMap::new(), text: None }
     }
 }
 
