@@ -147,7 +147,7 @@ impl Chat {
     }
 
     fn leave_everything(&mut self, cx: &mut Context<'_>) {
-        for channel in self.joined_channels() {
+        for channel in self.joined().cloned().collect::<Vec<_>>() {
             self.leave_channel(cx, channel);
         }
         self.release_name(cx);

@@ -145,9 +145,9 @@ impl Session {
 
 impl Chat {
     /// The channels that the user is in, in order.
-    pub(super) fn joined_channels(&self) -> Vec<ChannelName> {
+    pub fn joined(&self) -> impl Iterator<Item = &ChannelName> {
         let joined = self.sessions.iter().filter(|(_, session)| session.stage == Stage::Joined);
-        joined.map(|(channel, _)| channel.clone()).collect()
+        joined.map(|(channel, _)| channel)
     }
 
     /// The user is no longer in a channel; what was shown of it is remembered.

@@ -22,6 +22,6 @@ fn names(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result
 
 fn channels(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     words.end()?;
-    cx.tell(Event::Channels { channels: chat.joined_channels() });
+    cx.tell(Event::Channels { channels: chat.joined().cloned().collect() });
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Chat {
     pub(super) fn renew(&mut self, cx: &mut Context<'_>) {
         self.renewed = cx.now;
         self.renew_name(cx);
-        for channel in self.joined_channels() {
+        for channel in self.joined().cloned().collect::<Vec<_>>() {
             self.renew_membership(cx, &channel);
         }
     }

@@ -22,7 +22,7 @@ pub(super) const COMMAND: Command = Command {
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let channels = match words.optional() {
         Some(word) => vec![Words::from(word).channel()?],
-        None => chat.joined_channels(),
+        None => chat.joined().cloned().collect(),
     };
     words.end()?;
     if channels.is_empty() {

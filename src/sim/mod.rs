@@ -22,6 +22,7 @@ pub mod chat;
 pub mod explore;
 mod links;
 pub mod network;
+pub mod play;
 mod queue;
 pub mod ring;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 mod large;
 mod paths;
 mod rings;
+mod plays;
 mod seeds;
 mod small;
 mod unite;

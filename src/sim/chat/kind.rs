@@ -48,9 +48,13 @@ fn of_payload(payload: &Payload) -> &'static str {
     }
 }
 
+/// Whether messages of this kind are sent in a network in which nothing happens, each half minute: leases are
+/// renewed, and copies are told and compared.
+pub fn is_lease(kind: &str) -> bool {
+    matches!(kind, "name" | "renew" | "merge" | "repair")
+}
+
 /// Whether messages of this kind are sent in a network in which nothing happens, all the time.
-///
-/// Every half minute leases are renewed and copies compared, too.
 pub fn is_heartbeat(kind: &str) -> bool {
     matches!(kind, "stabilize" | "rectify" | "find root" | "unite")
 }

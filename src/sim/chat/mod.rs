@@ -16,7 +16,7 @@ mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use self::kind::{is_heartbeat, kind};
+pub use self::kind::{is_heartbeat, is_lease, kind};
 use super::{Network, Observer, ring};
 use crate::chat::event::{Event, MessageId, Recipient, SentState};
 use crate::id::NodeHandle;
@@ -179,6 +179,8 @@ impl Oracle {
                 let person = self.person(node);
                 person.joined.insert(channel.clone());
                 person.left.remove(channel);
+                // Another root may not know yet what was shown before.
+                person.last_place.remove(channel);
             }
             Event::Left { channel } => {
                 let person = self.person(node);

@@ -138,6 +138,43 @@ impl Oracle {
         })
     }
 
+    /// Whether each message that was acknowledged stays on a node that runs when others are `gone`, and is on as
+    /// many as it was acknowledged by: "no crash of fewer nodes than that loses it".
+    pub fn is_kept_somewhere_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
+        let there: Vec<&Node> = network.machines().filter(|node| node.chord().is_in_ring()).collect();
+        self.messages.iter().all(|(id, message)| {
+            let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) else {
+                return true;
+            };
+            let keeps = |node: &&&Node| {
+                node.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some())
+            };
+            let keepers = there.iter().filter(keeps);
+            let others = keepers.clone().filter(|node| !gone.contains(&node.me())).count();
+            0 < others && (ACKNOWLEDGED.min(there.len()) <= keepers.count() || gone.is_empty())
+        })
+    }
+
+    /// How often a message that was acknowledged is missing: on its channel's root, or on the screen of a member
+    /// who stayed.
+    pub fn lost(&self, network: &Network<Node>) -> u64 {
+        let ring = Ring::of(network);
+        let mut lost = 0;
+        for (id, message) in &self.messages {
+            let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) else {
+                continue;
+            };
+            let root = ring.root(RecordKey::Channel(channel.clone()).id());
+            let is_known = root.records().channel(channel).is_some_and(|known| known.log.get(id).is_some());
+            lost += u64::from(!is_known);
+            let missed = |&(&node, person): &(&NodeHandle, &Person)| {
+                network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
+            };
+            lost += self.people.iter().filter(missed).count() as u64;
+        }
+        lost
+    }
+
     fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = Known<'a>> {
         let now = network.now();
         let messages = self.messages.iter().filter_map(|(id, message)| match &message.to {

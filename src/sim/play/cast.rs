@@ -1,0 +1,130 @@
+//! The people of a play, and what they do.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::{Plan, Play, Told, What};
+use crate::chat::event::Recipient;
+use crate::chat::history::HISTORY_MAX;
+use crate::id::NodeHandle;
+use crate::node::{Command, Node};
+use crate::records::channel::LOG_MAX;
+use crate::records::name::Nick;
+use crate::sim::START;
+
+/// The channels of a play.
+pub(super) const CHANNELS: [&str; 3] = ["rust", "chord", "tea"];
+
+/// How long people wait at least and at most, on average, between two things that they do.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// Who is there, or was.
+#[derive(Debug, Default)]
+pub(super) struct Cast {
+    nicks: BTreeMap<NodeHandle, Nick>,
+    texts: u64,
+}
+
+impl Cast {
+    pub(super) fn nick(&self, node: NodeHandle) -> &Nick {
+        self.nicks.get(&node).expect("whoever plays has come")
+    }
+
+    /// How many messages were said.
+    pub(super) fn said(&self) -> u64 {
+        self.texts
+    }
+}
+
+/// How long people wait, on average, between two things that they do: not so short that a channel
+/// outgrows its log, for then not all that was stored can be looked for in the end.
+pub(super) fn pause(plan: &Plan) -> Duration {
+    // About half of what people do is to send two messages to one of the channels.
+    let acts_max = LOG_MAX as u32 * CHANNELS.len() as u32 / 2;
+    (plan.length / acts_max).clamp(PAUSE.0, PAUSE.1)
+}
+
+impl<F: FnMut(Told<'_>) + 'static> Play<F> {
+    /// Someone comes, through a node that is there.
+    pub(super) fn comes(&mut self) {
+        let number = 1 + self.cast.nicks.len() as u32;
+        let [_, a, b, c] = number.to_be_bytes();
+        let me = NodeHandle::new(([10, a, b, c], 7000).into());
+        let nick: Nick = format!("n{number}").parse().expect("a letter and digits are a name");
+        let bootstrap = self.someone();
+        let skew = Duration::from_millis(self.network.rng().random_range(0..500));
+        let node = Node::new(nick.clone(), me, self.network.now() + skew).with_history(HISTORY_MAX);
+        self.network.add_ahead(node, skew);
+        self.network.command(me, Command::Start { bootstrap });
+        self.cast.nicks.insert(me, nick);
+    }
+
+    /// Who is there, not frozen, and has a name.
+    pub(super) fn ready(&self) -> Vec<NodeHandle> {
+        let ready = self.network.machines().filter(|node| node.chat().is_ready());
+        ready.map(|node| node.chord().me()).filter(|&node| !self.network.is_frozen(node)).collect()
+    }
+
+    pub(super) fn someone(&mut self) -> Option<NodeHandle> {
+        let ready = self.ready();
+        if ready.is_empty() {
+            return None;
+        }
+        let index = self.network.rng().random_range(0..ready.len());
+        Some(ready[index])
+    }
+
+    pub(super) fn pick_channel(&mut self) -> &'static str {
+        CHANNELS[self.network.rng().random_range(0..CHANNELS.len())]
+    }
+
+    pub(super) fn line(&mut self, node: NodeHandle, line: String) {
+        let at = self.network.now().since(START);
+        (self.tell.borrow_mut())(Told { at, what: What::Line(node, &line) });
+        self.network.command(node, Command::Line(line));
+    }
+
+    /// Someone does something.
+    pub(super) fn act(&mut self) {
+        let Some(someone) = self.someone() else { return };
+        let channel = self.pick_channel();
+        let there = self.network.machines().count();
+        match self.network.rng().random_range(0..100) {
+            0..50 => self.send(someone, channel),
+            50..65 => self.private(someone),
+            65..82 => self.line(someone, format!("join {channel}")),
+            82..90 => self.line(someone, format!("leave {channel}")),
+            90..95 if self.plan.nodes as usize / 2 < there => {
+                self.line(someone, "exit".to_owned());
+            }
+            _ if there < self.plan.nodes as usize => self.comes(),
+            _ => self.send(someone, channel),
+        }
+    }
+
+    fn text(&mut self) -> String {
+        self.cast.texts += 1;
+        format!("text {}", self.cast.texts)
+    }
+
+    fn send(&mut self, author: NodeHandle, channel: &str) {
+        let name = channel.parse().expect("the channels of a play have good names");
+        let to = Recipient::Channel(name);
+        for _ in 0..self.network.rng().random_range(1..=3) {
+            let text = self.text();
+            self.oracle.borrow_mut().will_say(author, to.clone(), &text);
+            self.line(author, format!("send {channel} {text}"));
+        }
+    }
+
+    /// A private message to someone who is there, or was.
+    fn private(&mut self, author: NodeHandle) {
+        let index = self.network.rng().random_range(0..self.cast.nicks.len());
+        let Some(nick) = self.cast.nicks.values().nth(index).cloned() else { return };
+        let text = self.text();
+        self.oracle.borrow_mut().will_say(author, Recipient::Nick(nick.clone()), &text);
+        self.line(author, format!("msg {nick} {text}"));
+    }
+}

@@ -1,0 +1,404 @@
+//! Play: a chat of many people, from a seed, while nodes are killed and frozen, the network is cut and
+//! messages are lost; and what came of it.
+//!
+//! `chat sim` plays one; the tests play many.
+//!
+//! ```
+//! use std::time::Duration;
+//! use chord_chat::sim::play::{Plan, play};
+//!
+//! let plan = Plan { nodes: 8, length: Duration::from_secs(20), kills: 1, ..Plan::default() };
+//! let report = play(&plan, |_| {});
+//! assert!(report.is_kept(), "{report}");
+//! ```
+
+mod cast;
+mod report;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use self::cast::Cast;
+pub use self::report::Report;
+use super::chat::{Oracle, Weather, is_heartbeat, is_lease, kind};
+use super::{Cut, Latency, Links, Network, Observer, START};
+use crate::chat::event::Event;
+use crate::id::NodeHandle;
+use crate::node::Node;
+use crate::records::lease::RENEW_EVERY;
+use crate::records::{COPIES, RecordKey};
+use crate::time::Time;
+
+/// The fewest and the most nodes that a chat is played with.
+pub const NODES: std::ops::RangeInclusive<u32> = 2..=1_000;
+
+/// The longest time that a chat is played for.
+pub const LENGTH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a node is frozen.
+const FREEZE: Duration = Duration::from_secs(20);
+
+/// How long after the last fault there must be rest: a lease is renewed meanwhile, and copies compared.
+const REST: Duration = Duration::from_secs(90);
+
+/// How often it is looked whether each channel has a root that works.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What is played.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// How many people come at the start, each with a node; see [`NODES`].
+    pub nodes: u32,
+    /// Every random choice follows from it.
+    pub seed: u64,
+    /// How long they chat; see [`LENGTH_MAX`].
+    pub length: Duration,
+    /// How many nodes are killed, one or two neighbours at a time.
+    pub kills: u32,
+    /// How many nodes are frozen, for 20 s each.
+    pub freezes: u32,
+    /// For how long the network is cut in two, once.
+    pub split: Option<Duration>,
+    /// Which part of the messages between nodes is lost without a word, from 0 to 1.
+    pub loss: f64,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            nodes: 20,
+            seed: 0,
+            length: Duration::from_secs(5 * 60),
+            kills: 0,
+            freezes: 0,
+            split: None,
+            loss: 0.0,
+        }
+    }
+}
+
+/// What is told of a play while it goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// How long it has been going on.
+    pub at: Duration,
+    /// What happened.
+    pub what: What<'a>,
+}
+
+/// What happens in a play.
+#[derive(Clone, Copy, Debug)]
+pub enum What<'a> {
+    /// Someone types a line.
+    Line(NodeHandle, &'a str),
+    /// Someone is told something.
+    Event(NodeHandle, &'a Event),
+    /// Something is done to nodes or to the network.
+    Fault(&'a str),
+}
+
+/// Something that is done to nodes or to the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    Freeze,
+    Cut,
+    Heal,
+}
+
+/// Hands on what people are told.
+struct Teller<F>(Rc<RefCell<F>>);
+
+impl<F: FnMut(Told<'_>)> Observer<Node> for Teller<F> {
+    fn told(&mut self, network: &Network<Node>, node: NodeHandle, event: &Event) {
+        (self.0.borrow_mut())(Told { at: network.now().since(START), what: What::Event(node, event) });
+    }
+
+    fn after(&mut self, _: &Network<Node>, _: NodeHandle) {}
+}
+
+/// Plays a chat, and tells of it.
+pub fn play(plan: &Plan, tell: impl FnMut(Told<'_>) + 'static) -> Report {
+    let mut play = Play::new(plan, tell);
+    play.gather();
+    play.live();
+    play.rest();
+    play.report()
+}
+
+struct Play<F> {
+    plan: Plan,
+    network: Network<Node>,
+    oracle: Rc<RefCell<Oracle>>,
+    tell: Rc<RefCell<F>>,
+    cast: Cast,
+    /// What is to be done yet, the next one last.
+    faults: Vec<(Time, Fault)>,
+    /// In which part of the network a node is, while that is cut.
+    salt: Option<u8>,
+    outage: Outage,
+    report: Report,
+}
+
+/// How long channels were without a root that works.
+#[derive(Default)]
+struct Outage {
+    /// Since when each one is, if it is.
+    since: [Option<Time>; cast::CHANNELS.len()],
+    longest: Duration,
+}
+
+impl<F: FnMut(Told<'_>) + 'static> Play<F> {
+    fn new(plan: &Plan, tell: F) -> Play<F> {
+        let mut network = Network::new(plan.seed, Links::good());
+        network.trace.keep(0);
+        let millis = Duration::from_millis;
+        let near = network.rng().random_range(0..20);
+        let far = near + network.rng().random_range(0..60);
+        let jitter = network.rng().random_range(0..20);
+        network.links = Links {
+            base: Latency::Uniform(millis(near), millis(far)),
+            jitter: Latency::Uniform(millis(0), millis(jitter)),
+            ..Links::good()
+        };
+        network.classify(kind);
+        let oracle = Rc::new(RefCell::new(Oracle::counting(Weather::Split)));
+        network.observe(Rc::clone(&oracle));
+        let tell = Rc::new(RefCell::new(tell));
+        network.observe(Rc::new(RefCell::new(Teller(Rc::clone(&tell)))));
+        let report = Report { plan: plan.clone(), ..Report::default() };
+        let outage = Outage::default();
+        let plan = plan.clone();
+        Play {
+            plan,
+            network,
+            oracle,
+            tell,
+            cast: Cast::default(),
+            faults: Vec::new(),
+            salt: None,
+            outage,
+            report,
+        }
+    }
+
+    /// The people come, one after another, and join channels.
+    fn gather(&mut self) {
+        for _ in 0..self.plan.nodes {
+            self.comes();
+            let pause = self.network.rng().random_range(50..250);
+            self.network.run_for(Duration::from_millis(pause));
+        }
+        let deadline = self.network.now() + REST;
+        let wanted = self.plan.nodes as usize;
+        self.network.poll_until(deadline, LOOK_EVERY, |network| {
+            network.machines().filter(|node| node.chat().is_ready()).count() == wanted
+        });
+        for node in self.ready() {
+            let channel = self.pick_channel();
+            self.line(node, format!("join {channel}"));
+        }
+        self.network.run_for(Duration::from_secs(2));
+    }
+
+    /// They chat, and things go wrong.
+    fn live(&mut self) {
+        let start = self.network.now();
+        let end = start + self.plan.length;
+        self.network.links.loss = self.plan.loss;
+        self.plan_faults(start);
+        let pause = cast::pause(&self.plan);
+        let mut next_act = start;
+        while self.network.now() < end {
+            self.network.run_for(LOOK_EVERY);
+            self.look_at_roots();
+            let now = self.network.now();
+            while let Some(&(_, fault)) = self.faults.last().filter(|(at, _)| *at <= now) {
+                self.faults.pop();
+                self.fail(fault);
+            }
+            if next_act <= now {
+                self.act();
+                next_act = now + pause.mul_f64(self.network.rng().random_range(0.0..2.0));
+            }
+        }
+    }
+
+    fn plan_faults(&mut self, start: Time) {
+        let span = self.plan.length;
+        let mut faults = Vec::new();
+        let rng = self.network.rng();
+        let kills = std::iter::repeat_n(Fault::Kill, self.plan.kills as usize);
+        for fault in kills.chain(std::iter::repeat_n(Fault::Freeze, self.plan.freezes as usize)) {
+            faults.push((start + span.mul_f64(rng.random_range(0.05..0.9)), fault));
+        }
+        if let Some(split) = self.plan.split {
+            let room = span.saturating_sub(split).mul_f64(0.9);
+            let at = start + room.mul_f64(rng.random_range(0.05..1.0));
+            faults.extend([(at, Fault::Cut), (at + split, Fault::Heal)]);
+        }
+        faults.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        self.faults = faults;
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        match fault {
+            Fault::Kill => self.kill(),
+            Fault::Freeze => {
+                let Some(node) = self.someone() else { return };
+                self.report.froze += 1;
+                self.note(&format!("{} is frozen for {} s", self.cast.nick(node), FREEZE.as_secs()));
+                self.network.freeze(node, FREEZE);
+            }
+            Fault::Cut => {
+                let salt = self.network.rng().random();
+                let cut = if self.network.rng().random() { Cut::Silent } else { Cut::Refused };
+                self.salt = Some(salt);
+                self.network.partition(cut, move |node| part(salt, node));
+                self.note("the network is cut in two");
+            }
+            Fault::Heal => self.heal(),
+        }
+    }
+
+    fn heal(&mut self) {
+        if self.salt.take().is_some() {
+            self.network.heal();
+            self.note("the network is whole again");
+        }
+    }
+
+    /// One node is killed, or two neighbours at once; not so many that nobody keeps what is acknowledged.
+    fn kill(&mut self) {
+        let both = self.report.killed + 1 < self.plan.kills && self.network.rng().random();
+        let mut ready = self.ready();
+        while 2 < ready.len() {
+            let index = self.network.rng().random_range(0..ready.len());
+            let node = ready.swap_remove(index);
+            let mut gone = vec![node];
+            let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
+            gone.extend(next.filter(|&next| both && self.network.get(next).is_some()));
+            if self.oracle.borrow().is_kept_somewhere_without(&self.network, &gone) {
+                self.report.killed += gone.len() as u32;
+                let nicks: Vec<_> = gone.iter().map(|&node| self.cast.nick(node).to_string()).collect();
+                self.note(&format!("{} killed", nicks.join(" and ")));
+                self.network.crash_at_once(&gone);
+                return;
+            }
+        }
+        // Two may die again once what they kept has been copied.
+        let soon = self.network.now() + Duration::from_secs(1);
+        self.faults.push((soon, Fault::Kill));
+        self.faults.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    }
+
+    fn note(&self, what: &str) {
+        let at = self.network.now().since(START);
+        (self.tell.borrow_mut())(Told { at, what: What::Fault(what) });
+    }
+
+    /// Looks whether each channel has a root that works, in each part of the network.
+    fn look_at_roots(&mut self) {
+        let now = self.network.now();
+        for (channel, since) in cast::CHANNELS.iter().zip(&mut self.outage.since) {
+            if works(&self.network, self.salt, channel) {
+                *since = None;
+            } else {
+                let began = *since.get_or_insert(now);
+                self.outage.longest = self.outage.longest.max(now.since(began));
+            }
+        }
+    }
+
+    /// The faults stop, and after a while everything must be as it should.
+    fn rest(&mut self) {
+        self.heal();
+        self.network.links.loss = 0.0;
+        self.note("the faults stop");
+        let (begin, deadline) = (self.network.now(), self.network.now() + FREEZE + REST);
+        let oracle = Rc::clone(&self.oracle);
+        let mut last = Ok(());
+        self.network.poll_until(deadline, Duration::from_millis(500), |network| {
+            last = oracle.borrow().check_rest(network);
+            last.is_ok()
+        });
+        self.report.rest_after = self.network.now().since(begin);
+        if let Err(why) = last {
+            self.report.unrest = Some(why);
+            return;
+        }
+        self.listen(deadline + REST);
+    }
+
+    /// At rest, only the heartbeat of the ring is heard, and that leases are renewed.
+    fn listen(&mut self, deadline: Time) {
+        let mut heard = None;
+        while self.network.now() < deadline {
+            let before = self.network.counters.kinds.clone();
+            self.network.run_for(RENEW_EVERY);
+            heard = self.heard_since(&before);
+            if heard.is_none() {
+                return;
+            }
+        }
+        self.report.unrest = heard;
+    }
+
+    /// What is said that is neither heartbeat nor lease, or of these more than there is to say.
+    fn heard_since(&self, before: &BTreeMap<&'static str, (u64, u64)>) -> Option<String> {
+        let count = |kinds: &BTreeMap<_, (u64, u64)>, kind| kinds.get(kind).map_or(0, |(count, _)| *count);
+        let counted = &self.network.counters.kinds;
+        let said = |kind: &'static str| count(counted, kind) - count(before, kind);
+        if let Some(kind) =
+            counted.keys().find(|&&kind| !is_heartbeat(kind) && !is_lease(kind) && 0 < said(kind))
+        {
+            return Some(format!("messages about {kind:?} are sent at rest"));
+        }
+        // Each lease is renewed once, and its root tells at most four copies, which answer.
+        let leases = self.network.machines().map(|node| 1 + node.chat().joined().count() as u64).sum::<u64>();
+        let merges_max = leases * 2 * (COPIES as u64 - 1);
+        let merges = said("merge");
+        (merges_max < merges).then(|| format!("{leases} leases are renewed, and copies told {merges} times"))
+    }
+
+    fn report(self) -> Report {
+        let oracle = self.oracle.borrow();
+        Report {
+            seen: oracle.seen,
+            said: self.cast.said(),
+            broken: oracle.broken.clone(),
+            told: oracle.told.iter().map(|(at, what)| (at.since(START), what.clone())).collect(),
+            lost: oracle.lost(&self.network),
+            outage: self.outage.longest,
+            nodes: self.network.machines().count(),
+            ..self.report
+        }
+    }
+}
+
+/// In which of two parts a node is.
+fn part(salt: u8, node: NodeHandle) -> u32 {
+    (node.id().as_bytes()[0] ^ salt).count_ones() % 2
+}
+
+/// Whether the node that should be the root of a channel is, in each part of the network.
+fn works(network: &Network<Node>, salt: Option<u8>, channel: &str) -> bool {
+    let name = channel.parse().expect("the channels of a play have good names");
+    let key = RecordKey::Channel(name).id();
+    let parts = if salt.is_some() { 0..2 } else { 0..1 };
+    parts.into_iter().all(|wanted| {
+        let is_there = |node: &&Node| {
+            let me = node.chord().me();
+            salt.is_none_or(|salt| part(salt, me) == wanted) && !network.is_frozen(me)
+        };
+        let distance = |node: &&Node| key.distance_to(node.chord().me().id());
+        let there = network.machines().filter(is_there).filter(|node| node.chord().is_in_ring());
+        there
+            .min_by_key(distance)
+            .is_none_or(|root| root.chord().is_root(key) == Some(true) && root.records().is_ready(key))
+    })
+}
