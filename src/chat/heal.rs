@@ -139,13 +139,14 @@ impl Chat {
         compared: Compared,
     ) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
-        let late: Vec<_> = entries.into_iter().filter(|entry| session.takes(entry)).collect();
+        let take = |entry: Entry| session.takes(&entry, Said::Earlier).map(|said| (entry, said));
+        let late: Vec<_> = entries.into_iter().filter_map(take).collect();
         session.surplus = session.surplus_over(compared);
         if !late.is_empty() {
             self.tell_user_of_healing(cx, &channel, Vec::new());
         }
-        for entry in late {
-            super::send::show(cx, channel.clone(), entry, Said::Elsewhere);
+        for (entry, said) in late {
+            super::send::show(cx, channel.clone(), entry, said);
         }
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Past {
     /// What has come, oldest first.
     entries: VecDeque<Entry>,
     purpose: Purpose,
+    /// Whether a request for it has not been answered, and was sent again.
+    tried_again: bool,
 }
 
 /// Why a channel's past is being read.
@@ -92,7 +94,7 @@ pub(super) enum Purpose {
 
 impl Past {
     pub(super) fn new(channel: ChannelName, wanted: usize, before: Option<Place>, purpose: Purpose) -> Past {
-        Past { channel, wanted, before, entries: VecDeque::new(), purpose }
+        Past { channel, wanted, before, entries: VecDeque::new(), purpose, tried_again: false }
     }
 }
 
@@ -188,7 +190,7 @@ impl Chat {
         let mut session = self.sessions.get_mut(&channel);
         for entry in entries {
             if let Some(session) = &mut session {
-                session.takes(&entry);
+                session.takes(&entry, Said::Earlier);
             }
             super::send::show(cx, channel.clone(), entry, Said::Earlier);
         }
@@ -202,8 +204,8 @@ impl Chat {
         let first = entries.front().map(|first| first.place).filter(|_| more);
         session.from = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first });
         for entry in entries {
-            if session.takes(&entry) {
-                super::send::show(cx, channel.clone(), entry, Said::Earlier);
+            if let Some(said) = session.takes(&entry, Said::Earlier) {
+                super::send::show(cx, channel.clone(), entry, said);
             }
         }
         self.finish_reading(cx, &channel);
@@ -217,9 +219,12 @@ impl Chat {
         }
     }
 
-    pub(super) fn on_past_failed(&mut self, cx: &mut Context<'_>, id: Number, past: Past, reason: &str) {
+    pub(super) fn on_past_failed(&mut self, cx: &mut Context<'_>, id: Number, mut past: Past, reason: &str) {
         if self.is_past_over(id, &past) {
             return;
+        }
+        if !std::mem::replace(&mut past.tried_again, true) {
+            return self.read_past(cx, past);
         }
         let channel = past.channel;
         cx.error("history", format!("what was said in {channel} could not be read: {reason}"));

@@ -13,6 +13,7 @@ use super::event::{Event, MemberChange};
 use super::history::{HISTORY_MAX, Purpose};
 use super::payload::Payload;
 use super::recent::Recent;
+use super::send::Said;
 use super::{CHANNELS_MAX, Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
@@ -48,7 +49,8 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
         return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
     }
     let shown = chat.shown_before.remove(&channel).unwrap_or_default();
-    chat.sessions.insert(channel.clone(), Session { history, shown, ..Session::default() });
+    let newest = shown.newest();
+    chat.sessions.insert(channel.clone(), Session { history, shown, newest, ..Session::default() });
     chat.ask_to_join(cx, channel);
     Ok(())
 }
@@ -98,6 +100,8 @@ pub(super) struct Session {
     pub(super) seen: Option<Place>,
     /// Which messages were shown last, and in which place: one that two roots have placed comes twice.
     pub(super) shown: Recent<Place>,
+    /// The newest place of all messages that were shown.
+    newest: Option<Place>,
     /// What stands up to here is not wanted: it was said long before the user came.
     pub(super) from: Option<Place>,
     /// By how much the sum of the messages shown is greater than the root's, when these were read again
@@ -132,14 +136,16 @@ pub(super) struct Acknowledged {
 }
 
 impl Session {
-    /// Whether a message is to be shown: it has not been.
-    pub(super) fn takes(&mut self, entry: &Entry) -> bool {
+    /// How a message that was said then is to be shown, unless it was.
+    pub(super) fn takes(&mut self, entry: &Entry, said: Said) -> Option<Said> {
         if self.shown.contains(&entry.id) {
-            return false;
+            return None;
         }
         // What is not remembered any more is not asked for again.
         self.from = self.from.max(self.shown.insert(entry.id, entry.place));
-        true
+        let is_late = Some(entry.place) < self.newest;
+        self.newest = self.newest.max(Some(entry.place));
+        Some(if is_late { Said::Elsewhere } else { said })
     }
 }
 

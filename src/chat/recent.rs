@@ -73,6 +73,11 @@ impl<T> Recent<T> {
 }
 
 impl Recent<Place> {
+    /// The newest place of all.
+    pub(super) fn newest(&self) -> Option<Place> {
+        self.known.values().copied().max()
+    }
+
     /// The messages after `after` and up to `upto`, summed up as the channel's root does it.
     pub(super) fn sum(&self, after: Option<Place>, upto: Option<Place>) -> u64 {
         let shown = self.known.iter().filter(|&(_, &place)| after < Some(place) && Some(place) <= upto);

@@ -156,9 +156,9 @@ impl Chat {
         for entry in answer.missed {
             if session.seen < Some(entry.place) {
                 session.seen = Some(entry.place);
-                if session.takes(&entry) {
-                    let was_away = entry.at + AWAY <= answer.now;
-                    let said = if was_away { Said::Earlier } else { Said::Now };
+                let was_away = entry.at + AWAY <= answer.now;
+                let said = if was_away { Said::Earlier } else { Said::Now };
+                if let Some(said) = session.takes(&entry, said) {
                     super::send::show(cx, channel.clone(), entry, said);
                 }
             }

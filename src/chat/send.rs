@@ -326,8 +326,8 @@ impl Chat {
             } else if follows {
                 let delivery = first.remove();
                 session.seen = Some(place);
-                if session.takes(&delivery.entry) {
-                    show(cx, delivery.channel, delivery.entry, Said::Now);
+                if let Some(said) = session.takes(&delivery.entry, Said::Now) {
+                    show(cx, delivery.channel, delivery.entry, said);
                 }
             } else {
                 return self.catch_up(cx, channel);

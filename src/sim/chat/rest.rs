@@ -300,6 +300,13 @@ impl<'a> Ring<'a> {
                     return Err(format!("{:?} does not know the same of {key} as its root", copy.me()));
                 }
             }
+            // Whoever else has it yet will drop it, and has nothing to tell.
+            let has = |node: &&&Node| node.records().keys().any(|(kept, _)| kept == key);
+            if let Some(node) =
+                self.nodes.iter().filter(has).find(|node| node.records().digest(key, None) != known)
+            {
+                return Err(format!("{:?} has {key} as well, and knows something else of it", node.me()));
+            }
         }
         match self.nodes.iter().find(|node| !node.records().is_settled(node.chord())) {
             Some(node) => Err(format!("{:?} is taking over a range", node.me())),

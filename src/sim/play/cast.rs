@@ -96,11 +96,16 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             50..65 => self.private(someone),
             65..82 => self.line(someone, format!("join {channel}")),
             82..90 => self.line(someone, format!("leave {channel}")),
-            90..95 if self.plan.nodes as usize / 2 < there => {
-                self.line(someone, "exit".to_owned());
-            }
-            _ if there < self.plan.nodes as usize => self.comes(),
+            90..92 if self.plan.nodes as usize / 2 < there => self.exit(someone),
+            92..96 if there < self.plan.nodes as usize => self.comes(),
             _ => self.send(someone, channel),
+        }
+    }
+
+    /// Who is alone in a part of the network stays: nobody else has what was said there.
+    fn exit(&mut self, node: NodeHandle) {
+        if self.network.get(node).is_some_and(|node| !node.chord().successors().is_empty()) {
+            self.line(node, "exit".to_owned());
         }
     }
 

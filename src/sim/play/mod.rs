@@ -358,9 +358,10 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         {
             return Some(format!("messages about {kind:?} are sent at rest"));
         }
-        // Each lease is renewed once, and its root tells at most four copies, which answer.
+        // Each lease is renewed once, at the edges of the time twice, and its root tells at most four copies,
+        // which answer.
         let leases = self.network.machines().map(|node| 1 + node.chat().joined().count() as u64).sum::<u64>();
-        let merges_max = leases * 2 * (COPIES as u64 - 1);
+        let merges_max = leases * 3 * (COPIES as u64 - 1);
         let merges = said("merge");
         (merges_max < merges).then(|| format!("{leases} leases are renewed, and copies told {merges} times"))
     }
