@@ -26,6 +26,9 @@ Examples:
   For a program, which reads one JSON object per line:
     chat --nick bot --addr 127.0.0.1:0 --bootstrap localhost:7000 --json
 
+  Many people in one process, under faults, to see what is kept:
+    chat sim --help
+
 In the chat, help shows the commands; exit, Ctrl-C or Ctrl-D leaves.
 Exit status: 0 left in good order, 1 a failure told on standard error, 2 wrong usage.
 NO_COLOR=1 in the environment turns colours off.";

@@ -73,4 +73,5 @@ pub mod net;
 pub mod sim;
 pub mod repl;
 pub mod json;
+pub mod simulate;
 pub mod cli;

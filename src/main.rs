@@ -18,7 +18,8 @@ use chord_chat::node::{Command, Node};
 use chord_chat::records::name::Person;
 use chord_chat::repl::session::NodeLink;
 use chord_chat::store::{self, Writer, data_directory};
-use chord_chat::{json, repl};
+use chord_chat::{json, repl, simulate};
+use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -40,6 +41,9 @@ const TYPED_FILE: &str = "typed";
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "sim") {
+        return main_of_sim();
+    }
     let options = Options::of_process();
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -47,6 +51,18 @@ fn main() -> ExitCode {
             // One line, whatever the reason holds; and a standard error that is closed is no new failure.
             let reason = repl::safe::line(&format!("{error:#}"));
             let _ = writeln!(io::stderr(), "chat: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `chat sim`.
+fn main_of_sim() -> ExitCode {
+    match simulate::run(&simulate::Options::parse_from(std::env::args_os().skip(1))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "chat: the report cannot be written: {error}");
             ExitCode::FAILURE
         }
     }

@@ -101,7 +101,7 @@ pub(super) struct Session {
     /// Which messages were shown last, and in which place: one that two roots have placed comes twice.
     pub(super) shown: Recent<Place>,
     /// The newest place of all messages that were shown.
-    newest: Option<Place>,
+    pub(super) newest: Option<Place>,
     /// What stands up to here is not wanted: it was said long before the user came.
     pub(super) from: Option<Place>,
     /// By how much the sum of the messages shown is greater than the root's, when these were read again

@@ -265,7 +265,8 @@ fn joined_by(pending: &Pending) -> Option<&ChannelName> {
 impl Session {
     /// The session of a user who was in the channel before a restart.
     fn of_former_self(seen: Seen, shown: Recent<Place>) -> Session {
-        Session { returns: true, from: seen.from, seen: seen.upto, shown, ..Session::default() }
+        let newest = shown.newest();
+        Session { returns: true, from: seen.from, seen: seen.upto, shown, newest, ..Session::default() }
     }
 
     fn seen_so_far(&self) -> Seen {

@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["net", "sim"],
     &["repl"],
-    &["json"],
+    &["json", "simulate"],
     &["cli"],
     &["lib", "main"],
 ];

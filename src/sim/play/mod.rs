@@ -274,6 +274,9 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
 
     /// One node is killed, or two neighbours at once; not so many that nobody keeps what is acknowledged.
     fn kill(&mut self) {
+        if self.plan.kills <= self.report.killed {
+            return;
+        }
         let both = self.report.killed + 1 < self.plan.kills && self.network.rng().random();
         let mut ready = self.ready();
         while 2 < ready.len() {

@@ -1,0 +1,234 @@
+//! `chat sim`: plays a chat of many people in this process, while nodes are killed and frozen, the network
+//! is cut and messages are lost, and tells which promises were kept; see [`crate::sim::play`].
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::id::NodeHandle;
+use crate::records::name::Nick;
+use crate::repl::colour::Colour;
+use crate::repl::known::Known;
+use crate::repl::session::Render;
+use crate::repl::text::Text;
+use crate::sim::START;
+use crate::sim::play::{LENGTH_MAX, NODES, Plan, Told, What, play};
+
+const EXAMPLES: &str = "\
+Examples:
+  chat sim
+  chat sim --nodes 50 --seed 7 --minutes 10 --kill 3 --freeze 2 --split 20s --loss 5%
+  chat sim --nodes 8 --minutes 1 --kill 1 --verbose
+
+The same options play the same again.
+Exit status: 0 every promise was kept, 1 one was broken, 2 wrong usage.";
+
+/// Play a chat of many people under faults, in this process, and count what was lost.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(name = "chat sim", bin_name = "chat sim", version, after_help = EXAMPLES)]
+pub struct Options {
+    /// How many people there are, each with a node.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(nodes()))]
+    pub nodes: u32,
+
+    /// The number that every random choice follows from.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
+
+    /// How long they chat, in simulated minutes; it may have a fraction.
+    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = minutes)]
+    pub minutes: Duration,
+
+    /// How many nodes are killed, one or two neighbours at a time.
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    pub kill: u32,
+
+    /// How many nodes are frozen for 20 s.
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub freeze: u32,
+
+    /// For how long the network is cut in two, as 20s or 2m; 0s for not at all.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    pub split: Duration,
+
+    /// Which part of the messages between nodes is lost without a word, as 5%.
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent)]
+    pub loss: f64,
+
+    /// Tell the story: what people type, what they are told, and what is done to them.
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+impl Options {
+    fn plan(&self) -> Plan {
+        Plan {
+            nodes: self.nodes,
+            seed: self.seed,
+            length: self.minutes,
+            kills: self.kill,
+            freezes: self.freeze,
+            split: Some(self.split).filter(|split| !split.is_zero()),
+            loss: self.loss,
+        }
+    }
+}
+
+/// Plays, tells on standard output, and returns whether every promise was kept.
+///
+/// # Errors
+///
+/// If standard output cannot be written.
+pub fn run(options: &Options) -> io::Result<bool> {
+    let story = options.verbose.then(|| Arc::new(Mutex::new(Story::new())));
+    let teller = story.clone();
+    let report = play(&options.plan(), move |told| {
+        if let Some(story) = &teller {
+            story.lock().unwrap_or_else(std::sync::PoisonError::into_inner).tell(told);
+        }
+    });
+    let told = match story {
+        Some(story) => story.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finish(),
+        None => Ok(()),
+    };
+    let mut out = io::stdout().lock();
+    match told.and_then(|()| writeln!(out, "{report}")).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(report.is_kept()),
+    }
+}
+
+/// Writes what happens as a transcript, as each person's terminal shows it.
+struct Story {
+    screens: BTreeMap<NodeHandle, (Text, Option<Nick>)>,
+    out: BufWriter<io::Stdout>,
+    /// The first failure to write: nothing is written after it.
+    result: io::Result<()>,
+}
+
+impl Story {
+    fn new() -> Story {
+        Story { screens: BTreeMap::new(), out: BufWriter::new(io::stdout()), result: Ok(()) }
+    }
+
+    fn tell(&mut self, Told { at, what }: Told<'_>) {
+        let clock = format!("{:>3}:{:06.3}", at.as_secs() / 60, at.as_secs_f64() % 60.0);
+        match what {
+            What::Line(node, line) => {
+                let nick = self.name(node);
+                self.line(&format!("{clock}  {nick}> {line}"));
+            }
+            What::Fault(what) => self.line(&format!("{clock}  -- {what}")),
+            What::Event(node, event) => {
+                let (screen, nick) = self.screens.entry(node).or_insert_with(|| {
+                    (Text::new(Colour::OFF, Arc::new(Mutex::new(Known::default()))), None)
+                });
+                if let crate::chat::event::Event::Ready { nick: name, .. }
+                | crate::chat::event::Event::Renamed { nick: name, .. } = event
+                {
+                    *nick = Some(name.clone());
+                }
+                let text = screen.render(event, START + at);
+                let nick = self.name(node);
+                for line in text.lines() {
+                    self.line(&format!("{clock}  {nick}: {line}"));
+                }
+            }
+        }
+    }
+
+    fn name(&self, node: NodeHandle) -> String {
+        let nick = self.screens.get(&node).and_then(|(_, nick)| nick.as_ref());
+        nick.map_or_else(|| node.addr().to_string(), ToString::to_string)
+    }
+
+    fn line(&mut self, line: &str) {
+        if self.result.is_ok() {
+            self.result = writeln!(self.out, "{line}");
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        std::mem::replace(&mut self.result, Ok(()))?;
+        self.out.flush()
+    }
+}
+
+fn nodes() -> std::ops::RangeInclusive<i64> {
+    i64::from(*NODES.start())..=i64::from(*NODES.end())
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let rule = || format!("a number of minutes is more than 0, and at most {}", LENGTH_MAX.as_secs() / 60);
+    let minutes: f64 = text.parse().map_err(|_| rule())?;
+    let length = Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| rule())?;
+    if length.is_zero() || LENGTH_MAX < length { Err(rule()) } else { Ok(length) }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration =
+        humantime::parse_duration(text).map_err(|_| "a time is written as 20s or 2m".to_owned())?;
+    if LENGTH_MAX < duration { Err("a time is a day at most".to_owned()) } else { Ok(duration) }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).parse::<f64>().ok();
+    let percent = number.filter(|percent| (0.0..=50.0).contains(percent));
+    percent
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| "a loss is written as 5%, and is at most 50%".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(arguments: &str) -> Result<Options, clap::Error> {
+        Options::try_parse_from(format!("sim {arguments}").split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn options_are_read() {
+        let line = "--nodes 50 --seed 7 --minutes 10 --kill 3 --freeze 2 --split 20s --loss 5%";
+        let plan = parse(line).unwrap().plan();
+        let wanted = Plan {
+            nodes: 50,
+            seed: 7,
+            length: Duration::from_secs(600),
+            kills: 3,
+            freezes: 2,
+            split: Some(Duration::from_secs(20)),
+            loss: 0.05,
+        };
+        assert_eq!(plan, wanted);
+        assert_eq!(parse("--split 0s").unwrap().plan().split, None);
+        assert_eq!(parse("--minutes 0.5").unwrap().minutes, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn wrong_options_are_refused_with_the_rule() {
+        for (line, rule) in [
+            ("--nodes 1", "2..=1000"),
+            ("--minutes 0", "more than 0"),
+            ("--minutes x", "more than 0"),
+            ("--split 20", "20s or 2m"),
+            ("--loss 51%", "at most 50%"),
+            ("--loss -1", "--loss"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains(rule), "{line}: {error}");
+        }
+    }
+}
