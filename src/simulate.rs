@@ -224,7 +224,7 @@ mod tests {
             ("--minutes x", "more than 0"),
             ("--split 20", "20s or 2m"),
             ("--loss 51%", "at most 50%"),
-            ("--loss -1", "--loss"),
+            ("--loss=-1%", "at most 50%"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");
