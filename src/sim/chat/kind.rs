@@ -16,7 +16,7 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         Message::Displaced { .. } => "unite",
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
-        Message::Place { .. } => "join of the ring",
+        Message::Place { .. } => "find place",
         Message::Leaving { .. }
         | Message::LeavingHeard { .. }
         | Message::Gone { .. }
@@ -24,7 +24,7 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         Message::GetNextHop { .. } | Message::NextHop { .. } => "trace",
         Message::Route(route) => match &route.body {
             Body::FindRoot => "find root",
-            Body::FindPlace => "join of the ring",
+            Body::FindPlace => "find place",
             Body::Unite => "unite",
             Body::Request(payload) => of_payload(payload),
         },
@@ -56,5 +56,5 @@ pub fn is_lease(kind: &str) -> bool {
 
 /// Whether messages of this kind are sent in a network in which nothing happens, all the time.
 pub fn is_heartbeat(kind: &str) -> bool {
-    matches!(kind, "stabilize" | "rectify" | "find root" | "unite")
+    matches!(kind, "stabilize" | "rectify" | "find root" | "find place" | "unite")
 }
