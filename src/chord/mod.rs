@@ -19,6 +19,7 @@ mod mutant;
 mod tests;
 mod rectify;
 mod request;
+mod round_trip;
 mod route;
 mod stabilize;
 pub mod trace;
@@ -83,6 +84,7 @@ pub struct Chord<P> {
     fingers: fingers::Fingers,
     next_number: Number,
     requests: request::Requests<P>,
+    round_trip: round_trip::RoundTrip,
     answers: request::Answers<P>,
     held: VecDeque<(Time, Route<P>)>,
     traces: BTreeMap<Number, trace::Trace>,
@@ -307,6 +309,7 @@ impl<P: Clone> Chord<P> {
             fingers: fingers::Fingers::new(now),
             next_number: now.as_micros(),
             requests: request::Requests::default(),
+            round_trip: round_trip::RoundTrip::new(),
             answers: request::Answers::default(),
             held: VecDeque::new(),
             traces: BTreeMap::new(),

@@ -4,8 +4,8 @@
 //! origin -> node: Request { id, payload }
 //! root or node -> origin: Reply { id, Payload(payload) }
 //!
-//! The origin has a deadline and sends the same number again; who answers a repeat does not
-//! act twice, but gives the same answer.
+//! The origin has a deadline and sends the same number again, another way; who answers a repeat does
+//! not act twice, but gives the same answer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -19,11 +19,12 @@ use crate::time::Time;
 /// How long the origin waits for an answer.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long the origin waits before it sends a request again; the pause doubles each time …
-const RETRY_FIRST: Duration = Duration::from_millis(400);
+/// Each pause before a request is sent again is half as long again as the one before, up to this, or to
+/// the first one if that is longer: who takes over from a silent root hears of the request soon after.
+const PAUSE_GROWN_MAX: Duration = Duration::from_millis(400);
 
-/// … up to this.
-const RETRY_MAX: Duration = Duration::from_millis(1600);
+/// A request that is sent again avoids so many of the ways that it began with last.
+const WAYS_AVOIDED_MAX: usize = 3;
 
 /// How many own requests may wait for an answer.
 const REQUESTS_MAX: usize = 65_536;
@@ -46,10 +47,12 @@ struct Waiting<P> {
     target: Target,
     body: Body<P>,
     deadline: Time,
+    /// When it was sent, if that was once.
+    sent_once: Option<Time>,
     retry: Time,
     pause: Duration,
-    /// Where it was sent first, and where the next try does not begin.
-    hop: Option<NodeHandle>,
+    /// Where the last tries began, and where the next one does not; the last one stands at the end.
+    hops: Vec<NodeHandle>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,6 +87,13 @@ impl<P> Requests<P> {
 impl<P> Waiting<P> {
     fn wakeup(&self) -> Time {
         self.retry.min(self.deadline)
+    }
+
+    fn begins_at(&mut self, node: NodeHandle) {
+        if self.hops.len() == WAYS_AVOIDED_MAX {
+            self.hops.remove(0);
+        }
+        self.hops.push(node);
     }
 }
 
@@ -176,13 +186,15 @@ impl<P: Clone> Chord<P> {
             self.upcall(Upcall::Failed { id, why: Failure::TooMany });
             return id;
         }
+        let pause = self.round_trip.pause();
         let waiting = Waiting {
             target,
             body,
             deadline: self.now + REQUEST_DEADLINE,
-            retry: self.now + RETRY_FIRST,
-            pause: RETRY_FIRST,
-            hop: None,
+            sent_once: Some(self.now),
+            retry: self.now + pause,
+            pause,
+            hops: Vec::new(),
         };
         self.try_request(id, waiting);
         id
@@ -194,7 +206,6 @@ impl<P: Clone> Chord<P> {
     }
 
     fn try_request(&mut self, id: Number, mut waiting: Waiting<P>) {
-        let avoid = waiting.hop.take();
         let body = waiting.body.clone();
         match waiting.target {
             Target::Node(node) => {
@@ -207,11 +218,15 @@ impl<P: Clone> Chord<P> {
                 }
             }
             Target::Root(key) => {
-                let hop = self.next_hop(key, avoid.as_slice());
+                if self.successors.iter().all(|node| waiting.hops.contains(node)) {
+                    // All ways were tried.
+                    waiting.hops.clear();
+                }
+                let hop = self.next_hop(key, &waiting.hops);
                 let mut route = Route { key, origin: self.me, id, hops: 0, last: false, body };
                 if let (Hop::Root(node) | Hop::Before(node), true) = (hop, self.is_member()) {
                     route.last = hop == Hop::Root(node);
-                    waiting.hop = Some(node);
+                    waiting.begins_at(node);
                     self.requests.insert(id, waiting);
                     self.send(node, Message::Route(route));
                 } else {
@@ -231,11 +246,17 @@ impl<P: Clone> Chord<P> {
             if waiting.deadline <= self.now {
                 self.fail_request(id, Failure::NoAnswer);
             } else {
-                waiting.pause = (waiting.pause * 2).min(RETRY_MAX);
+                let longer = waiting.pause * 3 / 2;
+                waiting.pause = longer.min(PAUSE_GROWN_MAX.max(waiting.pause));
                 waiting.retry = self.now + waiting.pause;
-                self.try_request(id, waiting);
+                self.try_again(id, waiting);
             }
         }
+    }
+
+    fn try_again(&mut self, id: Number, mut waiting: Waiting<P>) {
+        waiting.sent_once = None;
+        self.try_request(id, waiting);
     }
 
     fn fail_request(&mut self, id: Number, why: Failure) {
@@ -247,7 +268,7 @@ impl<P: Clone> Chord<P> {
     /// Sends again what went by way of `peer`, and gives up what was for `peer` itself.
     pub(super) fn fail_requests_to(&mut self, peer: NodeHandle) {
         let concerned =
-            |waiting: &Waiting<P>| waiting.hop == Some(peer) || waiting.target == Target::Node(peer);
+            |waiting: &Waiting<P>| waiting.hops.last() == Some(&peer) || waiting.target == Target::Node(peer);
         let ids: Vec<Number> = self
             .requests
             .waiting
@@ -259,7 +280,7 @@ impl<P: Clone> Chord<P> {
             let Some(waiting) = self.requests.remove(id) else { continue };
             match waiting.target {
                 Target::Node(_) => self.upcall(Upcall::Failed { id, why: Failure::Unreachable }),
-                Target::Root(_) => self.try_request(id, waiting),
+                Target::Root(_) => self.try_again(id, waiting),
             }
         }
     }
@@ -296,6 +317,11 @@ impl<P: Clone> Chord<P> {
         if !fits {
             // A confused peer: the request goes on, and ends at its deadline.
             return;
+        }
+        match waiting.sent_once {
+            Some(sent) if from != self.me => self.round_trip.measured(self.now.since(sent)),
+            Some(_) => {}
+            None => self.round_trip.was_late(),
         }
         self.requests.remove(id);
         match answer {

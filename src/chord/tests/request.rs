@@ -53,7 +53,53 @@ fn a_request_is_sent_again_under_the_same_number_and_given_up_in_the_end() {
         node.handle(now, Input::Wakeup);
     }
     assert_eq!(failed, [(id, Failure::NoAnswer, request::REQUEST_DEADLINE)]);
-    assert_eq!(tries[..2], [c, b], "the second try takes another way");
+    assert_eq!(tries[..5], [c, b, d, c, b], "the next try takes another way, until there is none");
+}
+
+/// When `node` sends the request `id` again if nobody answers it, after `now`.
+fn sent_again(node: &mut Node, mut now: Time, id: Number) -> Time {
+    loop {
+        for peer in node.successors().to_vec() {
+            node.handle(now, Input::Message { from: peer, message: Message::Tell("alive") });
+        }
+        outputs(node);
+        now = node.next_wakeup().unwrap().max(now);
+        node.handle(now, Input::Wakeup);
+        let is_repeat = |output: &Output<_>| matches!(output, Output::Send { message: Message::Route(route), .. } if route.id == id);
+        if outputs(node).iter().any(is_repeat) {
+            return now;
+        }
+    }
+}
+
+/// "Karn's algorithm": who is answered does not know which of two tries was answered (RFC 6298, section 3).
+#[test]
+fn a_request_is_late_after_what_requests_have_taken_and_repeats_are_no_measure() {
+    let [a, b, c, d] = nodes();
+    let mut node = member(a, d, &[b, c, d]);
+    let mut now = START;
+    let answer = |node: &mut Node, now, id| {
+        let message = Message::Reply { id, hops: 1, answer: Answer::Payload("y") };
+        node.handle(now, Input::Message { from: c, message });
+        outputs(node);
+    };
+    let id = node.request(now, c.id(), "x");
+    assert_eq!(sent_again(&mut node, now, id), now + Duration::from_millis(400), "nothing was measured");
+    now = now + Duration::from_millis(450);
+    answer(&mut node, now, id);
+    for _ in 0..20 {
+        let id = node.request(now, c.id(), "x");
+        now = now + Duration::from_millis(60);
+        answer(&mut node, now, id);
+    }
+    let id = node.request(now, c.id(), "x");
+    let pause = sent_again(&mut node, now, id).since(now);
+    assert!((60..80).contains(&pause.as_millis()), "{pause:?}");
+    // The first try or the second one: nobody knows.
+    now = now + Duration::from_millis(81);
+    answer(&mut node, now, id);
+    let id = node.request(now, c.id(), "x");
+    assert_eq!(sent_again(&mut node, now, id).since(now), 2 * pause);
 }
 
 #[test]
