@@ -17,11 +17,13 @@ impl<P: Clone> Chord<P> {
         if slept {
             // Who is asked now has not been silent: nobody listened.
             self.predecessor_heard = self.now;
+            let suspects = self.suspects.iter_mut().map(|suspect| Some(&mut suspect.silent_since));
             for since in [
                 self.question.as_mut().map(|question| &mut question.silent_since),
                 self.probe.as_mut().map(|probe| &mut probe.silent_since),
             ]
             .into_iter()
+            .chain(suspects)
             .flatten()
             {
                 *since = self.now;
@@ -39,6 +41,12 @@ impl<P: Clone> Chord<P> {
         }
         if let Some(probe) = self.probe.as_mut().filter(|probe| probe.to == from) {
             probe.silent_since = self.now;
+        }
+        if let Some(suspect) = self.suspects.iter_mut().find(|suspect| suspect.to == from) {
+            suspect.silent_since = self.now;
+        }
+        if self.successors.first() == Some(&from) {
+            self.successor_heard = self.now;
         }
     }
 
@@ -100,6 +108,7 @@ impl<P: Clone> Chord<P> {
         let had_nobody = self.has_nobody();
         self.acquaintances.retain(|&node| node != peer);
         self.newcomers.retain(|newcomer| newcomer.node != peer);
+        self.suspects.retain(|suspect| suspect.to != peer);
         if self.candidate == Some(peer) {
             self.candidate = None;
         }

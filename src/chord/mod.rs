@@ -22,6 +22,7 @@ mod request;
 mod round_trip;
 mod route;
 mod stabilize;
+mod suspect;
 pub mod trace;
 mod unite;
 
@@ -60,6 +61,7 @@ pub struct Chord<P> {
     membership: Membership,
     predecessor: Option<NodeHandle>,
     predecessor_heard: Time,
+    successor_heard: Time,
     /// After which node the range of keys began that [`Upcall::Update`] last told of.
     range_start: Option<NodeHandle>,
     /// The predecessor that was lost or has left last.
@@ -77,6 +79,8 @@ pub struct Chord<P> {
     version: u64,
     question: Option<stabilize::Question>,
     probe: Option<rectify::Probe>,
+    /// The successors after one that is late, as long as they have not answered.
+    suspects: Vec<rectify::Probe>,
     candidate: Option<NodeHandle>,
     next_stabilize: Time,
     /// Whether the predecessor has not been told of a change of `successors`.
@@ -293,6 +297,7 @@ impl<P: Clone> Chord<P> {
             membership: Membership::Outside,
             predecessor: None,
             predecessor_heard: now,
+            successor_heard: now,
             range_start: None,
             predecessor_before: None,
             successors: Vec::new(),
@@ -303,6 +308,7 @@ impl<P: Clone> Chord<P> {
             version: 0,
             question: None,
             probe: None,
+            suspects: Vec::new(),
             candidate: None,
             next_stabilize: now,
             list_has_news: false,
@@ -367,6 +373,7 @@ impl<P: Clone> Chord<P> {
         self.retry_leave();
         self.retry_question();
         self.retry_probe();
+        self.retry_suspects();
         if self.is_member() && self.next_stabilize <= self.now {
             self.next_stabilize = self.now + STABILIZE_EVERY;
             self.stabilize();
@@ -386,6 +393,7 @@ impl<P: Clone> Chord<P> {
             of_the_ring,
             self.question.as_ref().map(stabilize::Question::next_wakeup),
             self.probe.as_ref().map(rectify::Probe::next_wakeup),
+            self.suspects.iter().map(rectify::Probe::next_wakeup).min(),
             self.membership_wakeup(),
             self.requests.next_wakeup(),
             self.traces.values().map(trace::Trace::next_wakeup).min(),

@@ -21,12 +21,30 @@ const PREDECESSOR_SILENCE: Duration = STABILIZE_EVERY.saturating_mul(2);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Probe {
     pub(super) to: NodeHandle,
-    number: Number,
+    pub(super) number: Number,
     pub(super) silent_since: Time,
     resend: Time,
 }
 
 impl Probe {
+    pub(super) fn new(to: NodeHandle, number: Number, now: Time) -> Probe {
+        Probe { to, number, silent_since: now, resend: now + RESEND }
+    }
+
+    /// Whether it has been silent for so long that it is taken for dead.
+    pub(super) fn is_silent(&self, now: Time) -> bool {
+        self.silent_since + SILENCE <= now
+    }
+
+    /// Who is to be pinged once more, if that is due.
+    pub(super) fn resend_when_due(&mut self, now: Time) -> Option<(NodeHandle, Number)> {
+        if now < self.resend {
+            return None;
+        }
+        self.resend = now + RESEND;
+        Some((self.to, self.number))
+    }
+
     pub(super) fn next_wakeup(&self) -> Time {
         self.resend.min(self.silent_since + SILENCE)
     }
@@ -92,8 +110,7 @@ impl<P: Clone> Chord<P> {
             return;
         }
         let number = self.new_number();
-        self.probe =
-            Some(Probe { to: predecessor, number, silent_since: self.now, resend: self.now + RESEND });
+        self.probe = Some(Probe::new(predecessor, number, self.now));
         self.send(predecessor, Message::Ping { question: number });
     }
 
@@ -111,11 +128,10 @@ impl<P: Clone> Chord<P> {
 
     pub(super) fn retry_probe(&mut self) {
         let Some(probe) = &mut self.probe else { return };
-        let (to, number) = (probe.to, probe.number);
-        if probe.silent_since + SILENCE <= self.now {
+        if probe.is_silent(self.now) {
+            let to = probe.to;
             self.lose(to);
-        } else if probe.resend <= self.now {
-            probe.resend = self.now + RESEND;
+        } else if let Some((to, number)) = probe.resend_when_due(self.now) {
             self.send(to, Message::Ping { question: number });
         }
     }
@@ -126,6 +142,9 @@ impl<P: Clone> Chord<P> {
     }
 
     pub(super) fn on_pong(&mut self, from: NodeHandle, question: Number) {
+        if self.is_cleared(from, question) {
+            return;
+        }
         if self.probe.as_ref().is_some_and(|probe| probe.number == question && probe.to == from) {
             self.probe = None;
             if let Some(candidate) = self.candidate.take() {

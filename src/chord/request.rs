@@ -229,6 +229,7 @@ impl<P: Clone> Chord<P> {
                     waiting.begins_at(node);
                     self.requests.insert(id, waiting);
                     self.send(node, Message::Route(route));
+                    self.relies_on(node);
                 } else {
                     self.requests.insert(id, waiting);
                     self.on_route(route);

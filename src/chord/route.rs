@@ -128,6 +128,7 @@ impl<P: Clone> Chord<P> {
         route.hops += 1;
         route.last = last;
         self.send(to, Message::Route(route));
+        self.relies_on(to);
     }
 
     /// Gives a request for `key` that was delivered here, and not answered, to whoever is the root now.

@@ -6,7 +6,8 @@
 //! it -> n: Neighbors
 //! n -> the successor that n has now: Notify
 //!
-//! A node that has found a nearer successor asks that one at once.
+//! A node that has found a nearer successor asks that one at once. A successor that is late is asked
+//! again, and those after it are, too: see `suspect`.
 
 use std::time::Duration;
 
@@ -16,11 +17,15 @@ use super::{Chord, Upcall};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
-/// How long a node waits for an answer before it asks again.
-pub(super) const RESEND: Duration = Duration::from_millis(250);
+/// How long a node waits for an answer before it asks again: so often that even where one message in
+/// ten is lost, some of the questions and answers get through before [`SILENCE`] is over.
+pub(super) const RESEND: Duration = Duration::from_millis(100);
+
+/// The first time it waits as long as answers usually take, up to this.
+pub(super) const RESEND_FIRST_MAX: Duration = Duration::from_millis(250);
 
 /// How long a node that is asked again and again may be silent before it is taken for dead.
-pub(super) const SILENCE: Duration = Duration::from_millis(1500);
+pub(super) const SILENCE: Duration = Duration::from_millis(1000);
 
 /// How long after its list has changed the successor is asked: several changes are told together.
 const STABILIZE_SOON: Duration = Duration::from_millis(100);
@@ -92,7 +97,7 @@ impl<P: Clone> Chord<P> {
             version: self.version,
             kind,
             silent_since: self.now,
-            resend: self.now + RESEND,
+            resend: self.now + self.round_trip.pause().clamp(RESEND, RESEND_FIRST_MAX),
         });
         self.send(to, Message::GetNeighbors { question: number });
     }
@@ -104,7 +109,11 @@ impl<P: Clone> Chord<P> {
             self.lose(to);
         } else if question.resend <= self.now {
             question.resend = self.now + RESEND;
+            let is_successor = question.kind == Kind::Successor;
             self.send(to, Message::GetNeighbors { question: number });
+            if is_successor {
+                self.suspect();
+            }
         }
     }
 
@@ -131,6 +140,9 @@ impl<P: Clone> Chord<P> {
                 return;
             }
         };
+        if question.kind == Kind::Successor {
+            self.suspects.clear();
+        }
         self.acquaint(from, predecessor, successors);
         if question.version != self.version && !self.successors.is_empty() {
             // The list has changed since the question was asked, so the answer may be out of date.
@@ -154,7 +166,10 @@ impl<P: Clone> Chord<P> {
                 }
             }
             _ => {
-                self.notify();
+                // Whose predecessor this node is already has no use for a notice.
+                if predecessor != Some(self.me) {
+                    self.notify();
+                }
                 if question.kind == Kind::Between {
                     // Several may have come: the nearest is found step by step.
                     self.stabilize();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chord::message::Step;
-use crate::chord::stabilize::{RESEND, SILENCE};
+use crate::chord::stabilize::{RESEND, RESEND_FIRST_MAX, SILENCE};
 
 /// In a young ring, all neighbours that are known can go at once: those that they told of may know the rest.
 #[test]
@@ -32,9 +32,12 @@ fn who_is_silent_too_long_is_dead_and_who_speaks_is_not() {
         outputs(node)
     };
     let repeated = send(b, Message::GetNeighbors { question });
-    assert!(wake(&mut node, START + RESEND).contains(&repeated));
+    assert!(wake(&mut node, START + RESEND_FIRST_MAX).contains(&repeated));
     // Any message is a sign of life.
     node.handle(START + SILENCE - RESEND, Input::Message { from: b, message: Message::Notify });
+    for peer in [c, d] {
+        node.handle(START + SILENCE, Input::Message { from: peer, message: Message::Tell("alive") });
+    }
     wake(&mut node, START + SILENCE);
     assert_eq!(node.successors()[0], b);
     let end = wake(&mut node, START + SILENCE - RESEND + SILENCE);

@@ -3,6 +3,7 @@
 mod join;
 mod stabilize;
 mod rectify;
+mod suspect;
 mod leave;
 mod route;
 mod request;

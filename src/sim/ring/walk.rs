@@ -24,9 +24,6 @@ const MUTANT_STEPS: u64 = 2_000_000;
 /// How many messages a ring may need until it is ideal: more are a circle that never ends.
 const SETTLE_MESSAGES_MAX: usize = 100_000;
 
-/// How long the walks are that shall notice a mutant: one in two shows it within a fifth of this.
-const MUTANT_STEPS: u64 = 1_000_000;
-
 /// The rules of a walk.
 #[derive(Clone, Copy)]
 struct Rules {
