@@ -92,7 +92,8 @@ impl Node {
         Node::run(nick, command)
     }
 
-    fn run(nick: &str, mut command: Command) -> Node {
+    /// The process of this command, which runs `chat` with this nick.
+    pub fn run(nick: &str, mut command: Command) -> Node {
         command.arg("--json");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
