@@ -21,7 +21,7 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Each pause before a request is sent again is half as long again as the one before, up to this, or to
 /// the first one if that is longer: who takes over from a silent root hears of the request soon after.
-const PAUSE_GROWN_MAX: Duration = Duration::from_millis(400);
+const PAUSE_GROWN_MAX: Duration = Duration::from_millis(250);
 
 /// A request that is sent again avoids so many of the ways that it began with last.
 const WAYS_AVOIDED_MAX: usize = 3;

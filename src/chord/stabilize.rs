@@ -43,6 +43,8 @@ pub(super) struct Question {
     kind: Kind,
     pub(super) silent_since: Time,
     resend: Time,
+    /// Whether an answer is late.
+    is_late: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,6 +100,7 @@ impl<P: Clone> Chord<P> {
             kind,
             silent_since: self.now,
             resend: self.now + self.round_trip.pause().clamp(RESEND, RESEND_FIRST_MAX),
+            is_late: false,
         });
         self.send(to, Message::GetNeighbors { question: number });
     }
@@ -109,9 +112,10 @@ impl<P: Clone> Chord<P> {
             self.lose(to);
         } else if question.resend <= self.now {
             question.resend = self.now + RESEND;
-            let is_successor = question.kind == Kind::Successor;
+            let is_suspicious = question.kind == Kind::Successor && !question.is_late;
+            question.is_late = true;
             self.send(to, Message::GetNeighbors { question: number });
-            if is_successor {
+            if is_suspicious {
                 self.suspect();
             }
         }

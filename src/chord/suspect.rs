@@ -18,7 +18,7 @@ use crate::id::NodeHandle;
 const SUSPECTS_MAX: usize = 4;
 
 /// A successor that was heard not longer ago is not asked when something is handed on to it.
-const HEARD_LATELY: Duration = Duration::from_millis(300);
+const HEARD_LATELY: Duration = Duration::from_millis(100);
 
 impl<P: Clone> Chord<P> {
     /// Something goes by way of `peer`: if that is the successor, this is the moment to ask whether it

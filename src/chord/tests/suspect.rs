@@ -35,6 +35,9 @@ fn those_after_a_successor_that_is_late_are_asked_and_whoever_answers_is_notifie
     assert_eq!(outputs(&mut node), [send(c, Message::Notify)], "c makes sure that b is there");
     node.handle(START + RESEND_FIRST_MAX, pong);
     assert_eq!(outputs(&mut node), [], "once");
+    let later = wake(&mut node, START + RESEND_FIRST_MAX + RESEND);
+    let again: Vec<NodeHandle> = pinged(&later).into_iter().map(|(to, _)| to).collect();
+    assert_eq!(again, [d], "c has answered");
 }
 
 #[test]
@@ -93,11 +96,11 @@ fn a_successor_that_something_is_handed_on_to_is_asked_at_once_unless_it_was_hea
         })
     };
     let handed = |id| (b, Message::Route(Route { id, hops: 1, last: true, ..route.clone() }));
-    let lately = Duration::from_millis(299);
+    let lately = Duration::from_millis(99);
     node.handle(START, Input::Message { from: b, message: Message::Tell("alive") });
     outputs(&mut node);
     assert_eq!(hand_on(&mut node, START + lately, 9).collect::<Vec<_>>(), [handed(9)]);
-    let later = START + Duration::from_millis(300);
+    let later = START + Duration::from_millis(100);
     let got: Vec<_> = hand_on(&mut node, later, 10).collect();
     assert_eq!(got[0], handed(10));
     assert!(matches!(got[1..], [(to, Message::GetNeighbors { .. })] if to == b), "{got:?}");
