@@ -128,6 +128,19 @@ pub enum Message<P> {
     /// Stabilize: the successor list of the sender has changed; its predecessor stabilizes soon, and does
     /// not answer.
     ListChanged,
+    /// Stabilize: asks for [`Message::Neighbors`] if those are others than the receiver told last; answered
+    /// by [`Message::SameNeighbors`] if they are the same.
+    GetNewNeighbors {
+        /// Given back in the answer.
+        question: Number,
+        /// The digest of what the receiver told last.
+        known: u64,
+    },
+    /// Answers [`Message::GetNewNeighbors`].
+    SameNeighbors {
+        /// The question that this answers.
+        question: Number,
+    },
 }
 
 /// A message on its way to the root of a key, handed on from hop to hop.

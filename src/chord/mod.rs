@@ -78,6 +78,8 @@ pub struct Chord<P> {
     /// Rises with each change of `successors`.
     version: u64,
     question: Option<stabilize::Question>,
+    /// What the last answer told.
+    neighbors: Option<stabilize::Neighbors>,
     probe: Option<rectify::Probe>,
     /// The successors after one that is late, as long as they have not answered.
     suspects: Vec<rectify::Probe>,
@@ -307,6 +309,7 @@ impl<P: Clone> Chord<P> {
             remembered: unite::Remembered::new(now),
             version: 0,
             question: None,
+            neighbors: None,
             probe: None,
             suspects: Vec::new(),
             candidate: None,
@@ -339,7 +342,7 @@ impl<P: Clone> Chord<P> {
     fn on_message(&mut self, from: NodeHandle, message: Message<P>) {
         self.heard(from);
         match message {
-            Message::GetNeighbors { question } => self.on_get_neighbors(from, question),
+            Message::GetNeighbors { question } => self.on_get_neighbors(from, question, None),
             Message::Neighbors { question, predecessor, successors } => {
                 self.on_neighbors(from, question, predecessor, &successors);
             }
@@ -365,6 +368,10 @@ impl<P: Clone> Chord<P> {
             Message::NextHop { question, step } => self.on_next_hop(from, question, step),
             Message::Displaced { by } => self.on_displaced(by),
             Message::ListChanged => self.on_list_changed(from),
+            Message::GetNewNeighbors { question, known } => {
+                self.on_get_neighbors(from, question, Some(known));
+            }
+            Message::SameNeighbors { question } => self.on_same_neighbors(from, question),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Stabilize: a node asks its successor, and who has come between, for their neighbours.
 //!
-//! n -> successor: GetNeighbors
-//! successor -> n: Neighbors { predecessor, successors }
+//! n -> successor: GetNeighbors, or GetNewNeighbors { known } after the first time
+//! successor -> n: Neighbors { predecessor, successors }, or SameNeighbors
 //! n -> the successor's predecessor, if it is between: GetNeighbors
 //! it -> n: Neighbors
 //! n -> the successor that n has now: Notify
@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::message::{Message, Number};
 use super::mutant::Mutant;
 use super::{Chord, Upcall};
-use crate::id::NodeHandle;
+use crate::id::{Id, NodeHandle};
 use crate::time::Time;
 
 /// How long a node waits for an answer before it asks again: so often that even where one message in
@@ -61,6 +61,25 @@ impl Question {
     }
 }
 
+/// What a node has told of its neighbours.
+///
+/// Most rounds find them as they were, and then a digest goes over the wire instead.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Neighbors {
+    of: NodeHandle,
+    predecessor: Option<NodeHandle>,
+    successors: Vec<NodeHandle>,
+}
+
+/// The same for the same neighbours, on every machine.
+pub(super) fn digest(predecessor: Option<NodeHandle>, successors: &[NodeHandle]) -> u64 {
+    // Whether the first one is the predecessor is part of it.
+    let first = [u8::from(predecessor.is_some())];
+    let ids = predecessor.iter().chain(successors).flat_map(|node| *node.id().as_bytes());
+    let hash = Id::hash(first.into_iter().chain(ids).collect::<Vec<u8>>());
+    hash.as_bytes()[..8].iter().fold(0, |digest, &byte| digest << 8 | u64::from(byte))
+}
+
 impl<P: Clone> Chord<P> {
     /// "n asks its successor for the successor's predecessor p, and decides whether p should be
     /// n's successor instead" (Stoica et al., section IV-E).
@@ -102,7 +121,16 @@ impl<P: Clone> Chord<P> {
             resend: self.now + self.round_trip.pause().clamp(RESEND, RESEND_FIRST_MAX),
             is_late: false,
         });
-        self.send(to, Message::GetNeighbors { question: number });
+        self.send_question(to, number);
+    }
+
+    fn send_question(&mut self, to: NodeHandle, question: Number) {
+        let known = self.neighbors.as_ref().filter(|neighbors| neighbors.of == to);
+        let message = match known.map(|known| digest(known.predecessor, &known.successors)) {
+            Some(known) => Message::GetNewNeighbors { question, known },
+            None => Message::GetNeighbors { question },
+        };
+        self.send(to, message);
     }
 
     pub(super) fn retry_question(&mut self) {
@@ -114,19 +142,32 @@ impl<P: Clone> Chord<P> {
             question.resend = self.now + RESEND;
             let is_suspicious = question.kind == Kind::Successor && !question.is_late;
             question.is_late = true;
-            self.send(to, Message::GetNeighbors { question: number });
+            self.send_question(to, number);
             if is_suspicious {
                 self.suspect();
             }
         }
     }
 
-    pub(super) fn on_get_neighbors(&mut self, from: NodeHandle, question: Number) {
+    pub(super) fn on_get_neighbors(&mut self, from: NodeHandle, question: Number, known: Option<u64>) {
         if self.is_in_ring() {
             let (predecessor, successors) = (self.predecessor, self.own_list());
-            self.send(from, Message::Neighbors { question, predecessor, successors });
+            let message = if known == Some(digest(predecessor, &successors)) {
+                Message::SameNeighbors { question }
+            } else {
+                Message::Neighbors { question, predecessor, successors }
+            };
+            self.send(from, message);
         } else {
             self.send(from, Message::NotMember);
+        }
+    }
+
+    pub(super) fn on_same_neighbors(&mut self, from: NodeHandle, number: Number) {
+        if let Some(Neighbors { predecessor, successors, .. }) =
+            self.neighbors.clone().filter(|neighbors| neighbors.of == from)
+        {
+            self.on_neighbors(from, number, predecessor, &successors);
         }
     }
 
@@ -147,6 +188,10 @@ impl<P: Clone> Chord<P> {
         if question.kind == Kind::Successor {
             self.suspects.clear();
         }
+        // Nobody has more neighbours to tell of.
+        let is_short = successors.len() <= super::SUCCESSORS + 1;
+        self.neighbors =
+            is_short.then(|| Neighbors { of: from, predecessor, successors: successors.to_vec() });
         self.acquaint(from, predecessor, successors);
         if question.version != self.version && !self.successors.is_empty() {
             // The list has changed since the question was asked, so the answer may be out of date.
@@ -227,7 +272,7 @@ impl<P: Clone> Chord<P> {
         assert_ne!(head, self.me, "a node is not in its own successor list");
         let mut successors = Vec::with_capacity((tail.len() + 1).min(self.successors_max));
         let mut comes_round = tail.last() == Some(&from);
-        let mut distance = crate::id::Id::new([0; 20]);
+        let mut distance = Id::new([0; 20]);
         for &node in std::iter::once(&head).chain(tail) {
             let further = self.me.id().distance_to(node.id());
             if further <= distance && !self.is(Mutant::WrapsSmallRings) {

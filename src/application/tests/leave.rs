@@ -12,7 +12,10 @@ fn two_members() -> (Host<Probe>, NodeHandle) {
     ordered(&mut host, Order::Command(Do::Linger));
     let asked = heard(&mut host, other, Message::Notify);
     let question = asked.iter().find_map(|output| match output {
-        Output::Send { message: Message::GetNeighbors { question }, .. } => Some(*question),
+        Output::Send {
+            message: Message::GetNeighbors { question } | Message::GetNewNeighbors { question, .. },
+            ..
+        } => Some(*question),
         _ => None,
     });
     let question = question.expect("who is alone asks who comes");

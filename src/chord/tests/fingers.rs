@@ -26,7 +26,10 @@ fn a_node_that_is_itself_the_root_of_a_finger_goes_on_looking() {
         node.handle(at, Input::Wakeup);
         for output in outputs(&mut node) {
             match output {
-                Output::Send { to, message: Message::GetNeighbors { question } } => {
+                Output::Send {
+                    to,
+                    message: Message::GetNeighbors { question } | Message::GetNewNeighbors { question, .. },
+                } => {
                     let answer =
                         Message::Neighbors { question, predecessor: Some(a), successors: vec![c, a, b] };
                     feed(&mut node, to, answer);

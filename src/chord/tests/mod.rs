@@ -82,9 +82,13 @@ fn member(me: NodeHandle, predecessor: NodeHandle, successors: &[NodeHandle]) ->
 /// The number of the question that `node` has just asked.
 fn asked(outputs: &[Output<&'static str>]) -> Number {
     let number = |output: &Output<_>| match output {
-        Output::Send { message: Message::GetNeighbors { question } | Message::Ping { question }, .. } => {
-            Some(*question)
-        }
+        Output::Send {
+            message:
+                Message::GetNeighbors { question }
+                | Message::GetNewNeighbors { question, .. }
+                | Message::Ping { question },
+            ..
+        } => Some(*question),
         _ => None,
     };
     outputs.iter().find_map(number).expect("a question")

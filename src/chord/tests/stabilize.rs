@@ -1,6 +1,7 @@
 //! Stabilize: a node takes over the list of its successor, and finds who has come between.
 
 use super::*;
+use crate::chord::stabilize::digest;
 
 /// "succ(t) := first r of (s :: succ(s)); … else notify s" (Zave 2017, StabilizeFromSuccessor).
 #[test]
@@ -55,7 +56,7 @@ fn a_node_that_came_between_is_adopted_once_it_has_answered() {
         got,
         [
             told(Upcall::SuccessorsChanged { before: Some(c) }),
-            send(b, Message::GetNeighbors { question: nearer }),
+            send(b, Message::GetNewNeighbors { question: nearer, known: digest(Some(a), &[c, d, e]) }),
             send(e, Message::ListChanged),
         ],
         "somebody may have come nearer still"
@@ -120,6 +121,50 @@ fn a_list_that_changed_since_the_question_is_asked_for_again() {
     let got =
         feed(&mut node, b, Message::Neighbors { question, predecessor: Some(a), successors: vec![c, d] });
     let again = asked(&got);
-    assert_eq!(got, [send(b, Message::GetNeighbors { question: again })]);
+    let known = digest(Some(a), &[c, d]);
+    assert_eq!(got, [send(b, Message::GetNewNeighbors { question: again, known })]);
     assert_eq!(node.successors(), [b, c]);
+}
+
+/// In most rounds nothing has changed: then a digest is told, and it comes to the same.
+#[test]
+fn a_successor_that_has_no_news_says_so_and_the_list_is_copied_all_the_same() {
+    let [a, b, c, d, e] = nodes();
+    let mut asker = member(a, e, &[b, c, d]);
+    let mut successor = member(b, a, &[c, d, e]);
+    asker.stabilize();
+    let round = |asker: &mut Node, successor: &mut Node| {
+        let question = outputs(asker).pop().expect("a question");
+        let Output::Send { to, message } = question else { panic!("{question:?}") };
+        assert_eq!(to, b);
+        let answer = feed(successor, a, message.clone()).pop().expect("an answer");
+        let Output::Send { message: answer, .. } = answer else { panic!("{answer:?}") };
+        feed(asker, b, answer.clone());
+        (message, answer)
+    };
+    let (asked, answer) = round(&mut asker, &mut successor);
+    assert!(matches!((asked, answer), (Message::GetNeighbors { .. }, Message::Neighbors { .. })));
+    // Whatever the asker has made of its list since, it gets what it would have got.
+    lose(&mut asker, c);
+    assert_eq!(asker.successors(), [b, d]);
+    asker.stabilize();
+    let (asked, answer) = round(&mut asker, &mut successor);
+    assert!(matches!((asked, answer), (Message::GetNewNeighbors { .. }, Message::SameNeighbors { .. })));
+    assert_eq!(asker.successors(), [b, c, d]);
+    lose(&mut successor, c);
+    outputs(&mut successor);
+    asker.stabilize();
+    let (asked, answer) = round(&mut asker, &mut successor);
+    assert!(matches!((asked, answer), (Message::GetNewNeighbors { .. }, Message::Neighbors { .. })));
+    assert_eq!(asker.successors(), [b, d, e]);
+}
+
+#[test]
+fn who_has_told_nothing_yet_cannot_have_told_the_same() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    node.stabilize();
+    let question = asked(&outputs(&mut node));
+    assert_eq!(feed(&mut node, b, Message::SameNeighbors { question }), []);
+    assert_eq!(node.successors(), [b, c, d]);
 }

@@ -10,6 +10,8 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
     match message {
         Message::GetNeighbors { .. }
         | Message::Neighbors { .. }
+        | Message::GetNewNeighbors { .. }
+        | Message::SameNeighbors { .. }
         | Message::Notify
         | Message::NewPredecessor
         | Message::ListChanged => "stabilize",

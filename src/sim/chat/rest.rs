@@ -230,7 +230,10 @@ impl Oracle {
         network.in_flight().all(|flight| {
             let changes_a_list = matches!(
                 flight.message,
-                Message::Neighbors { .. } | Message::Place { .. } | Message::Gone { .. }
+                Message::Neighbors { .. }
+                    | Message::SameNeighbors { .. }
+                    | Message::Place { .. }
+                    | Message::Gone { .. }
             );
             let Some(node) = network.get(flight.to).filter(|_| changes_a_list && !gone.contains(&flight.to))
             else {

@@ -236,8 +236,13 @@ impl Walk {
     fn answers_under_way(&self) -> impl Iterator<Item = Node> {
         self.in_flight.iter().filter_map(|(to, input)| {
             let Input::Message { message, .. } = input else { return None };
-            let changes_a_list =
-                matches!(message, Message::Neighbors { .. } | Message::Place { .. } | Message::Gone { .. });
+            let changes_a_list = matches!(
+                message,
+                Message::Neighbors { .. }
+                    | Message::SameNeighbors { .. }
+                    | Message::Place { .. }
+                    | Message::Gone { .. }
+            );
             let mut changed = self.nodes[self.index(*to).filter(|_| changes_a_list)?].clone();
             changed.handle(Time::default(), input.clone());
             Some(changed)
