@@ -283,20 +283,15 @@ where
     }
 
     fn on_report(&mut self, report: Report<M::Message>) {
-        match report {
-            Report::Messages(batch) => {
-                let from = batch.link.peer;
-                self.peers.touch(from);
-                for (i, message) in batch.messages.into_iter().enumerate() {
-                    self.handle(Input::Message { from, message });
-                    if i % TURN_INPUTS_MAX == TURN_INPUTS_MAX - 1 {
-                        self.peers.flush();
-                    }
-                }
-                drop(batch.turn);
+        let Some(batch) = self.peers.on_report(report) else { return };
+        let from = batch.link.peer;
+        for (i, message) in batch.messages.into_iter().enumerate() {
+            self.handle(Input::Message { from, message });
+            if i % TURN_INPUTS_MAX == TURN_INPUTS_MAX - 1 {
+                self.peers.flush();
             }
-            other => self.peers.on_report(other),
         }
+        drop(batch.turn);
     }
 
     fn on_heard(&mut self, heard: Heard<M::Message>) {

@@ -190,10 +190,14 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         }
     }
 
-    /// Tells a caller why not.
+    /// Tells a caller why not, unless too many are being told already.
     fn refuse(&mut self, greeted: Greeted, word: Word) {
+        let Ok(permit) = self.refusals.clone().try_acquire_owned() else { return };
         let greeter = self.greeter.clone();
-        self.tasks.spawn(async move { greeter.refuse(greeted.stream, word).await });
+        self.tasks.spawn(async move {
+            greeter.refuse(greeted.stream, word).await;
+            drop(permit);
+        });
     }
 
     /// Makes room for one more peer; whether there is any.

@@ -16,12 +16,13 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -37,6 +38,9 @@ use crate::time::Time;
 
 /// How many reports may wait for the driver.
 const REPORTS_MAX: usize = 128;
+
+/// How many callers are told at a time why they are refused; to more, the connection just ends.
+const REFUSALS_MAX: usize = 128;
 
 /// What the tasks tell the driver.
 #[derive(Debug)]
@@ -136,6 +140,8 @@ pub(super) struct Peers<T> {
     /// Whom this node has met not long ago.
     pub met: HashMap<NodeHandle, Met>,
     pub tasks: JoinSet<()>,
+    /// One permit for each caller that is being refused.
+    pub refusals: Arc<Semaphore>,
     pub reports: mpsc::Sender<Report<T>>,
     /// What the driver has to be told.
     pub heard: VecDeque<Heard<T>>,
@@ -160,6 +166,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
             peers: HashMap::new(),
             met: HashMap::new(),
             tasks: JoinSet::new(),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             reports,
             heard: VecDeque::new(),
             now: Instant::now(),
@@ -172,10 +179,13 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         (peers, receiver)
     }
 
-    /// What a task has found out, if it is not a message.
-    pub fn on_report(&mut self, report: Report<T>) {
+    /// What a task has found out; messages are given back, they are the machine's.
+    pub fn on_report(&mut self, report: Report<T>) -> Option<Batch<T>> {
         match report {
-            Report::Messages(batch) => self.touch(batch.link.peer),
+            Report::Messages(batch) => {
+                self.touch(batch.link.peer);
+                return Some(batch);
+            }
             Report::Ended { link, how } => self.on_ended(link, &how),
             Report::Writable { link, half } => self.on_writable(link, half),
             Report::Dialled { link, answer } => self.on_dialled(link, answer),
@@ -184,6 +194,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         }
         // Whoever reports this is about to end.
         self.reap();
+        None
     }
 
     /// Collects the tasks that have ended.
@@ -291,7 +302,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
     }
 
     /// A frame came from `peer`.
-    pub fn touch(&mut self, peer: NodeHandle) {
+    fn touch(&mut self, peer: NodeHandle) {
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.used = self.now;
         }

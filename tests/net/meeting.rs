@@ -7,10 +7,10 @@ use chord_chat::id::NodeHandle;
 use chord_chat::net::{Config, EVENTS_MAX, News, bootstrap};
 use chord_chat::wire;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use crate::raw::{DUPLICATE, Raw, WELCOME, frame, free_address};
-use crate::toy::{Command, Event, Message, Node};
+use crate::raw::{DUPLICATE, Raw, TALK, VERSION, WELCOME, frame, free_address, greeting};
+use crate::toy::{Command, Event, Message, Node, PATIENCE};
 
 fn quick_goodbye() -> Config {
     Config { goodbye: Duration::from_millis(50), ..Config::default() }
@@ -108,7 +108,7 @@ async fn a_peer_that_refuses_because_it_calls_itself_but_does_not_is_unreachable
     a.note(peer, 1).await;
     let mut raw = Raw { stream: listener.accept().await.unwrap().0 };
     raw.read_frame().await.unwrap();
-    raw.write(&frame(&crate::raw::greeting(1, DUPLICATE, "chord-chat", address, 0))).await;
+    raw.write(&frame(&greeting(1, DUPLICATE, "chord-chat", address, 0))).await;
     a.expect_unreachable(peer, vec![Message::Note(1)]).await;
 }
 
@@ -203,4 +203,35 @@ async fn a_node_that_listens_everywhere_knows_all_its_addresses() {
     let address = format!("127.0.0.1:{}", listening.port());
     let why = bootstrap(me, listening, &config, std::slice::from_ref(&address)).await.unwrap_err();
     assert_eq!(why.to_string(), format!("{address}: is this node itself"));
+}
+
+/// Each refused caller keeps a connection until it has read why, or its time is over.
+#[tokio::test]
+async fn so_many_callers_are_told_why_they_are_refused_and_the_others_just_end() {
+    const REFUSALS_MAX: usize = 128;
+    let a = Node::start(Config { greeting: Duration::from_secs(20), ..Config::default() }).await;
+    let me = free_address().await;
+    let (_first, word) = Raw::call(a.me, me, 9).await;
+    assert_eq!(word, WELCOME);
+    let mut told = Vec::new();
+    for _ in 0..REFUSALS_MAX {
+        let (raw, word) = Raw::call(a.me, me, 5).await;
+        assert_eq!(word, DUPLICATE, "the call is older than the connection");
+        told.push(raw);
+    }
+    let mut late = Raw::connect(a.me).await;
+    late.write(&frame(&greeting(VERSION, TALK, "chord-chat", me, 5))).await;
+    assert_eq!(late.read_frame().await, None);
+    // Once some have gone, the next is told again.
+    drop(told);
+    let told_again = async {
+        loop {
+            let mut raw = Raw::connect(a.me).await;
+            raw.write(&frame(&greeting(VERSION, TALK, "chord-chat", me, 5))).await;
+            if raw.read_frame().await.is_some() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, told_again).await.expect("a permit comes back");
 }
