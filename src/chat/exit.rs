@@ -114,6 +114,8 @@ impl Chat {
             if leaving.deadline <= cx.now {
                 return self.end(cx);
             }
+            // The successor gets everything before this node goes.
+            cx.records.hurry();
             match step {
                 Step::Sending if self.outboxes.is_empty() && !self.is_joining() => {
                     self.leave_everything(cx);

@@ -121,20 +121,30 @@ impl Chat {
         if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.write(cx.now, &key, statement);
+        let has_missed =
+            cx.records.channel(&channel).is_some_and(|known| known.log.after(seen).next().is_some());
+        let changes_nothing = !is_new && !has_missed;
+        if changes_nothing {
+            cx.records.refresh(cx.now, &key, statement);
+        } else {
+            cx.records.write(cx.now, &key, statement);
+        }
         if is_new {
             // Its lease had ended, or all who knew of it were gone; or it has another name.
             self.tell_members(cx, &channel, &nick, request.origin, MemberChange::Joined);
         }
         let Some(known) = cx.records.channel(&channel) else { return };
-        let mut after = known.log.after(seen);
-        let missed: Vec<Entry> = after.by_ref().take(MISSED_MAX).cloned().collect();
-        let more = after.next().is_some();
+        let missed: Vec<Entry> = known.log.after(seen).take(MISSED_MAX).cloned().collect();
+        let more = known.log.after(seen).nth(MISSED_MAX).is_some();
         let horizon = known.log.horizon();
         let sum = known.log.sum(from.max(horizon), seen);
         let answer = Answer { missed, more, horizon, sum, now: cx.now };
         self.come_after(cx, &channel, seen);
         let payload = Payload::Renewed(answer);
+        if changes_nothing {
+            return cx.reply_read(request, payload);
+        }
+        // What the member is shown, enough copies have.
         self.after_write(cx, Then::AnswerRead { origin: request.origin, id: request.id, payload });
     }
 

@@ -323,6 +323,7 @@ impl Records {
         };
         if let Merged::News { before } = merged {
             self.revision = revision;
+            self.pushes.urgent = revision;
             if let Some(before) = before {
                 self.journal.remove(&before);
             }
@@ -411,6 +412,7 @@ impl Records {
             }
             self.journal.insert(self.revision, (key, subject));
         }
+        self.pushes.urgent = self.revision;
     }
 
     /// Forgets what is so old that no peer would accept it any more.

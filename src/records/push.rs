@@ -5,16 +5,26 @@
 //!
 //! To each receiver one message is under way at a time, with all that has changed since the last:
 //! so writes that come close together go out together, and what is acknowledged is one number.
+//!
+//! What nobody waits for, a renewed lease, goes out with the next write, or after a few seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::{ACKNOWLEDGED, COPIES, Message, Migrated, RecordKey, Records, Statement, Why};
 use crate::chord::{Chord, Failure, Range};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
+/// How long copies may not know that a lease was renewed, which holds much longer anyway.
+const REFRESH_PAUSE: Duration = Duration::from_secs(3);
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pushes {
+    /// The last change that copies must be told of at once.
+    pub(super) urgent: u64,
+    /// When they are told of the others as well.
+    due: Option<Time>,
     copies: BTreeMap<NodeHandle, Push>,
     migrations: BTreeMap<NodeHandle, Migration>,
 }
@@ -36,6 +46,27 @@ struct Migration {
 }
 
 impl Records {
+    /// Learns a statement that is made to this node as the root, and only says once more what it said before.
+    ///
+    /// A root that crashes soon afterwards takes it along: the author renews often enough for that.
+    pub fn refresh(&mut self, now: Time, key: &RecordKey, statement: Statement) {
+        let urgent = self.pushes.urgent;
+        self.write(now, key, statement);
+        self.pushes.urgent = urgent;
+        self.pushes.due.get_or_insert(now + REFRESH_PAUSE);
+    }
+
+    /// Tells copies at once of what could wait.
+    pub fn hurry(&mut self) {
+        self.pushes.urgent = self.revision;
+        self.pushes.due = None;
+    }
+
+    /// When copies are told of what could wait until then.
+    pub(super) fn pushes_wakeup(&self) -> Option<Time> {
+        self.pushes.due
+    }
+
     /// Tells the next nodes what they do not know yet of this root's records, and new roots of theirs.
     pub fn push<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
         let targets = &chord.successors()[..chord.successors().len().min(COPIES - 1)];
@@ -45,6 +76,9 @@ impl Records {
         }
         let everywhere = self.pushes.copies.values().map(|push| push.acknowledged).min();
         self.written = self.written.split_off(&everywhere.map_or(u64::MAX, |revision| revision + 1));
+        if self.pushes.due.is_some_and(|due| due <= now) {
+            self.hurry();
+        }
         for (node, push) in self.idle_copies() {
             let mine = |revision, _: &RecordKey, id| {
                 (chord.is_root(id) != Some(false) && self.is_ready(id)) || self.written.contains(&revision)
@@ -69,7 +103,7 @@ impl Records {
     }
 
     fn idle_copies(&self) -> Vec<(NodeHandle, Push)> {
-        let idle = |push: &Push| push.under_way.is_none() && push.acknowledged < self.revision;
+        let idle = |push: &Push| push.under_way.is_none() && push.acknowledged < self.pushes.urgent;
         self.pushes
             .copies
             .iter()
@@ -214,4 +248,72 @@ fn tell<P: Clone + From<Message>>(
         return None;
     }
     Some(chord.request_to(now, node, Message::Merge { migrates, statements }.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chord::Output;
+    use crate::chord::message;
+    use crate::machine::Input;
+    use crate::records::channel::Membership;
+    use crate::records::lease::Age;
+
+    const START: Time = Time::from_micros(1_000_000);
+
+    fn membership(member: NodeHandle, version: u64) -> Statement {
+        let nick = "n".parse().unwrap();
+        Statement::Member(Membership { node: member, nick, version, joined: true }, Age::NEW)
+    }
+
+    /// The statements that the other node is told, and that it acknowledges.
+    fn told(now: Time, records: &mut Records, chord: &mut Chord<Message>) -> usize {
+        records.push(now, chord);
+        let mut count = 0;
+        while let Some(output) = chord.next_output() {
+            let Output::Send { to, message: message::Message::Request { id, payload } } = output else {
+                panic!("{output:?}");
+            };
+            let Message::Merge { statements, .. } = payload else { panic!("{payload:?}") };
+            count += statements.len();
+            let answer = message::Answer::Payload(Message::Merged);
+            let reply = message::Message::Reply { id, hops: 0, answer };
+            chord.handle(now, Input::Message { from: to, message: reply });
+            assert!(chord.next_output().is_some(), "the reply is given to the records");
+            assert!(records.on_merged(id));
+        }
+        count
+    }
+
+    #[test]
+    fn a_renewed_lease_is_told_with_the_next_write_or_a_little_later() {
+        let mut ring = [7000, 7001].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+        let key = RecordKey::Channel("rust".parse().unwrap());
+        ring.sort();
+        let me = *ring
+            .iter()
+            .find(|&&me| Chord::<Message>::ideal(&ring, me, 16, START).is_root(key.id()) == Some(true))
+            .unwrap();
+        let mut chord = Chord::ideal(&ring, me, 16, START);
+        let mut records = Records::default();
+        records.write(START, &key, membership(ring[0], 1));
+        assert_eq!(told(START, &mut records, &mut chord), 1);
+
+        records.refresh(START, &key, membership(ring[0], 2));
+        assert_eq!(told(START, &mut records, &mut chord), 0);
+        records.write(START, &key, membership(ring[1], 1));
+        assert_eq!(told(START, &mut records, &mut chord), 2, "together");
+
+        records.refresh(START, &key, membership(ring[0], 3));
+        records.refresh(START, &key, membership(ring[1], 2));
+        assert_eq!(told(START, &mut records, &mut chord), 0);
+        let due = records.next_wakeup().unwrap();
+        assert!(due <= START + REFRESH_PAUSE);
+        assert_eq!(told(START + REFRESH_PAUSE, &mut records, &mut chord), 2);
+        assert_eq!(records.pushes_wakeup(), None);
+
+        records.refresh(START, &key, membership(ring[0], 4));
+        records.hurry();
+        assert_eq!(told(START, &mut records, &mut chord), 1);
+    }
 }

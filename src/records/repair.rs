@@ -92,7 +92,7 @@ impl Records {
 
     /// When [`Records::on_wakeup`] is due.
     pub fn next_wakeup(&self) -> Option<Time> {
-        self.takeovers_wakeup().into_iter().chain(self.repair.next).min()
+        [self.takeovers_wakeup(), self.repair.next, self.pushes_wakeup()].into_iter().flatten().min()
     }
 
     fn offer<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
