@@ -44,8 +44,9 @@ use crate::time::Time;
 /// The length of a successor list, where there are so many nodes: *r* in the papers.
 pub const SUCCESSORS: usize = 16;
 
-/// How often a node stabilizes.
-pub const STABILIZE_EVERY: Duration = Duration::from_secs(1);
+/// How often a node stabilizes: with the silence after which a successor is taken for dead, and the
+/// first pause before it is asked again, less than 2.5 s.
+pub const STABILIZE_EVERY: Duration = Duration::from_millis(1100);
 
 /// A node of the ring as a value.
 ///

@@ -50,7 +50,8 @@ impl Config {
             connect: Duration::from_millis(1_500),
             greeting: Duration::from_secs(2),
             frame: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
+            // Longer than any pause of a node that talks to another again and again.
+            idle: Duration::from_secs(120),
             stalled: Duration::from_secs(5),
             goodbye: Duration::from_secs(1),
             // Together below 1,024, which is how many files a process may often have open.

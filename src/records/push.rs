@@ -17,7 +17,7 @@ use crate::id::NodeHandle;
 use crate::time::Time;
 
 /// How long copies may not know that a lease was renewed, which holds much longer anyway.
-const REFRESH_PAUSE: Duration = Duration::from_secs(3);
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pushes {

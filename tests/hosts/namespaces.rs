@@ -61,18 +61,24 @@ impl Hosts {
             let _ = writeln!(hub, "link set bridge{bridge} up");
         }
         for i in 0..count {
-            let host = hosts.host(i);
-            let _ = writeln!(hub, "link add port{i} type veth peer name wire netns {host}");
+            let (host, hardware) = (hosts.host(i), hardware_address(i));
+            let _ =
+                writeln!(hub, "link add port{i} type veth peer name wire address {hardware} netns {host}");
             let _ = writeln!(hub, "link set port{i} master bridge0");
             let _ = writeln!(hub, "link set port{i} up");
         }
         batch(Some(&hosts.hub()), &hub);
         for i in 0..count {
-            let address = address(i);
-            // Without IPv6 the system says nothing on its own.
-            let host = format!(
-                "link set lo up\nlink set wire addrgenmode none\nlink set wire up\naddr add {address}/24 dev wire\n"
+            // Without IPv6, and with all hardware addresses known, the systems say nothing on their own:
+            // all that goes over the wire comes from the nodes, and who is cut off is nothing but silent.
+            let mut host = format!(
+                "link set lo up\nlink set wire addrgenmode none\nlink set wire up\naddr add {}/24 dev wire\n",
+                address(i)
             );
+            for other in (0..count).filter(|&other| other != i) {
+                let (address, hardware) = (address(other), hardware_address(other));
+                let _ = writeln!(host, "neigh add {address} lladdr {hardware} nud permanent dev wire");
+            }
             batch(Some(&hosts.host(i)), &host);
         }
         hosts
@@ -157,6 +163,10 @@ impl Drop for Hosts {
 
 fn address(i: usize) -> String {
     format!("10.77.0.{}", i + 1)
+}
+
+fn hardware_address(i: usize) -> String {
+    format!("02:00:00:00:00:{:02x}", i + 1)
 }
 
 /// Gives many commands to `ip` at once, in a namespace.
