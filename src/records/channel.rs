@@ -89,9 +89,11 @@ impl Channel {
     }
 
     /// Writes what a copy must know to know the same, of its log only what stands after `horizon`.
+    ///
+    /// Which renewal of a lease a copy knows makes no difference: the next one is under way.
     pub(super) fn write_facts(&self, facts: &mut String, horizon: Option<Place>) -> fmt::Result {
         for member in self.members.all() {
-            write!(facts, "{} {} ", member.node.addr(), member.version)?;
+            write!(facts, "{} {} {} ", member.node.addr(), member.joined, member.nick)?;
         }
         for Entry { place, id, .. } in self.log.after(horizon) {
             write!(facts, "{} {} ", id.author.addr(), id.counter)?;

@@ -66,9 +66,9 @@ impl Claims {
         self.0.get(now, holder)
     }
 
-    /// Writes what a copy must know to know the same.
+    /// Writes what a copy must know to know the same; which renewal of a claim it knows makes no difference.
     pub(super) fn write_facts(&self, facts: &mut String) -> fmt::Result {
-        self.0.all().try_for_each(|claim| write!(facts, "{} {} ", claim.holder.addr(), claim.version))
+        self.0.all().try_for_each(|claim| write!(facts, "{} {} ", claim.holder.addr(), claim.held))
     }
 
     /// How many people have a statement here.

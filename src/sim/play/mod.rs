@@ -42,8 +42,9 @@ pub const LENGTH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a node is frozen.
 const FREEZE: Duration = Duration::from_secs(20);
 
-/// How long after the last fault there must be rest: a lease is renewed meanwhile, and copies compared.
-const REST: Duration = Duration::from_secs(90);
+/// How long after the last fault there must be rest: a lease is renewed meanwhile, and copies are compared
+/// twice, for with the first answer a copy may hear that another root still counts on it.
+const REST: Duration = Duration::from_secs(150);
 
 /// How often it is looked whether each channel has a root that works.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
