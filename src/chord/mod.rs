@@ -82,7 +82,7 @@ pub struct Chord<P> {
     /// What the last answer told.
     neighbors: Option<stabilize::Neighbors>,
     probe: Option<rectify::Probe>,
-    /// The successors after one that is late, as long as they have not answered.
+    /// Those who are asked whether they are there, like the successors after one that is late.
     suspects: Vec<rectify::Probe>,
     candidate: Option<NodeHandle>,
     next_stabilize: Time,

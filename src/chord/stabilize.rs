@@ -59,6 +59,11 @@ impl Question {
     pub(super) fn next_wakeup(&self) -> Time {
         self.resend.min(self.silent_since + SILENCE)
     }
+
+    /// Whether the successor was asked and its answer is late.
+    pub(super) fn suspects_successor(&self) -> bool {
+        self.kind == Kind::Successor && self.is_late
+    }
 }
 
 /// What a node has told of its neighbours.
@@ -186,7 +191,7 @@ impl<P: Clone> Chord<P> {
             }
         };
         if question.kind == Kind::Successor {
-            self.suspects.clear();
+            self.end_suspicion();
         }
         // Nobody has more neighbours to tell of.
         let is_short = successors.len() <= super::SUCCESSORS + 1;

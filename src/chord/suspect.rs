@@ -12,10 +12,15 @@ use std::time::Duration;
 use super::Chord;
 use super::message::{Message, Number};
 use super::rectify::Probe;
+use super::stabilize::Question;
 use crate::id::NodeHandle;
+use crate::time::Time;
 
 /// How many of the successors after the one that is late are asked.
 const SUSPECTS_MAX: usize = 4;
+
+/// How many nodes are being asked at a time, all in all.
+const ASKED_MAX: usize = 32;
 
 /// A successor that was heard not longer ago is not asked when something is handed on to it.
 const HEARD_LATELY: Duration = Duration::from_millis(100);
@@ -39,12 +44,30 @@ impl<P: Clone> Chord<P> {
     pub(super) fn suspect(&mut self) {
         let next: Vec<NodeHandle> = self.successors.iter().copied().skip(1).take(SUSPECTS_MAX).collect();
         for node in next {
-            if self.suspects.iter().all(|suspect| suspect.to != node) {
-                let number = self.new_number();
-                self.suspects.push(Probe::new(node, number, self.now));
-                self.send(node, Message::Ping { question: number });
-            }
+            self.make_sure_of(node);
         }
+    }
+
+    /// Makes sure that `node` is there: if it stays silent, what was requested of it fails long before
+    /// its deadline.
+    pub fn check(&mut self, now: Time, node: NodeHandle) {
+        self.set_time(now);
+        self.make_sure_of(node);
+    }
+
+    fn make_sure_of(&mut self, node: NodeHandle) {
+        let is_asked = self.suspects.iter().any(|suspect| suspect.to == node);
+        if node != self.me && !is_asked && self.suspects.len() < ASKED_MAX {
+            let number = self.new_number();
+            self.suspects.push(Probe::new(node, number, self.now));
+            self.send(node, Message::Ping { question: number });
+        }
+    }
+
+    /// The successor has answered: those after it are its own affair.
+    pub(super) fn end_suspicion(&mut self) {
+        let successors = &self.successors;
+        self.suspects.retain(|suspect| !successors.contains(&suspect.to));
     }
 
     pub(super) fn retry_suspects(&mut self) {
@@ -65,7 +88,7 @@ impl<P: Clone> Chord<P> {
         let before = self.suspects.len();
         self.suspects.retain(|suspect| suspect.to != from || suspect.number != number);
         let cleared = self.suspects.len() < before;
-        if cleared && self.is_member() {
+        if cleared && self.is_member() && self.question.as_ref().is_some_and(Question::suspects_successor) {
             self.send(from, Message::Notify);
         }
         cleared

@@ -110,7 +110,8 @@ fn a_root_that_is_frozen_for_20_seconds_is_routed_around_and_is_right_again_afte
     }
 }
 
-/// One after the other would take each its own silence.
+/// One after the other would take each its own silence; and who takes over then asks the silent root, too,
+/// what it has.
 #[test]
 fn hosts_that_are_cut_off_together_delay_a_message_as_long_as_one() {
     let hosts = Hosts::new(HOSTS);

@@ -107,3 +107,28 @@ fn a_successor_that_something_is_handed_on_to_is_asked_at_once_unless_it_was_hea
     let got: Vec<_> = hand_on(&mut node, later, 11).collect();
     assert_eq!(got, [handed(11)], "it is being asked");
 }
+
+/// A node that is frozen takes what is sent to it, and answers nothing.
+#[test]
+fn what_was_requested_of_a_node_that_is_silent_fails_soon_if_somebody_makes_sure_of_it() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c]);
+    let id = node.request_to(START, d, "x");
+    node.check(START, d);
+    node.check(START, d);
+    let [(to, _)] = pinged(&outputs(&mut node))[..] else { panic!("one ping") };
+    assert_eq!(to, d);
+    let failed = told(Upcall::Failed { id, why: Failure::Unreachable });
+    let mut now = START;
+    loop {
+        for peer in [b, c, e] {
+            node.handle(now, Input::Message { from: peer, message: Message::Tell("alive") });
+        }
+        outputs(&mut node);
+        now = node.next_wakeup().unwrap();
+        if wake(&mut node, now).contains(&failed) {
+            break;
+        }
+    }
+    assert_eq!(now, START + SILENCE);
+}

@@ -138,5 +138,7 @@ pub(super) fn ask<P: Clone + From<Message>>(
     after: u64,
     to_successor: bool,
 ) -> u64 {
+    // One that is silent must not hold up the others.
+    chord.check(now, node);
     chord.request_to(now, node, Message::Fetch { range, after, to_successor }.into())
 }
