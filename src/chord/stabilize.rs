@@ -190,9 +190,6 @@ impl<P: Clone> Chord<P> {
                 return;
             }
         };
-        if question.kind == Kind::Successor {
-            self.end_suspicion();
-        }
         // Nobody has more neighbours to tell of.
         let is_short = successors.len() <= super::SUCCESSORS + 1;
         self.neighbors =

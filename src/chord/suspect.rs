@@ -64,12 +64,6 @@ impl<P: Clone> Chord<P> {
         }
     }
 
-    /// The successor has answered: those after it are its own affair.
-    pub(super) fn end_suspicion(&mut self) {
-        let successors = &self.successors;
-        self.suspects.retain(|suspect| !successors.contains(&suspect.to));
-    }
-
     pub(super) fn retry_suspects(&mut self) {
         let now = self.now;
         let silent = |suspect: &&Probe| suspect.is_silent(now);

@@ -113,7 +113,7 @@ fn a_root_that_is_frozen_for_20_seconds_is_routed_around_and_is_right_again_afte
 /// One after the other would take each its own silence; and who takes over then asks the silent root, too,
 /// what it has.
 #[test]
-fn hosts_that_are_cut_off_together_delay_a_message_as_long_as_one() {
+fn hosts_that_are_cut_off_together_are_found_silent_together() {
     let hosts = Hosts::new(HOSTS);
     let mut nodes = ring_with_channel(&hosts);
     // The nodes stand in the order of their ids: the root and who would take over from it.
