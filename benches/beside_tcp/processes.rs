@@ -18,7 +18,10 @@ const STARTS: usize = 20;
 const CHANNELS: usize = 5;
 const MESSAGES: usize = 1_000;
 
-/// How long the nodes do nothing before that is measured, and how long it is measured.
+/// How long the nodes may take to come to rest.
+const SETTLE_SECONDS_MAX: usize = 30;
+
+/// How long the nodes that do nothing are measured.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// How many ticks of the system's clock, in which it counts a process's time, make a second.
@@ -113,6 +116,27 @@ fn talk(chat: &mut Chat, to: &str) -> Vec<Duration> {
     times
 }
 
+/// What has gone over the loopback interface so far, in bytes.
+fn on_loopback() -> u64 {
+    let interfaces = fs::read_to_string("/proc/net/dev").expect("Linux tells");
+    let line = interfaces.lines().find_map(|line| line.trim().strip_prefix("lo:")).expect("a loopback");
+    line.split_whitespace().next().and_then(|bytes| bytes.parse().ok()).expect("a number")
+}
+
+/// Waits until one second is like the one before; on a machine with other traffic, for so long at most.
+fn settle() {
+    let (mut last, mut before) = (on_loopback(), u64::MAX);
+    for _ in 0..SETTLE_SECONDS_MAX {
+        thread::sleep(Duration::from_secs(1));
+        let now = on_loopback();
+        let (this, then) = (now - last, before);
+        (last, before) = (now, this);
+        if this.abs_diff(then) < then / 10 {
+            return;
+        }
+    }
+}
+
 /// How long one more node takes until it is ready, and memory and time of idle nodes.
 pub fn measure() {
     println!("\n{PROCESSES} processes of the program, one ring");
@@ -121,8 +145,7 @@ pub fn measure() {
         let bootstrap = chats[0].addr.clone();
         chats.push(Chat::start(&format!("p{i}"), Some(&bootstrap)));
     }
-    // The first round of every timer is over.
-    thread::sleep(Duration::from_secs(5));
+    settle();
     let mut starts = Vec::new();
     for i in 0..STARTS {
         let bootstrap = chats[i % PROCESSES].addr.clone();
@@ -146,7 +169,7 @@ pub fn measure() {
     show_figure("msg typed → delivered, through pipes and JSON, p50", micros(0.5), "µs", None);
     show_figure("msg typed → delivered, through pipes and JSON, p99", micros(0.99), "µs", None);
     let times_used = |chats: &[Chat]| chats.iter().map(Chat::time_used).sum::<f64>();
-    thread::sleep(IDLE);
+    settle();
     let before = times_used(&chats);
     thread::sleep(IDLE);
     let share = (times_used(&chats) - before) / IDLE.as_secs_f64() / PROCESSES as f64;
