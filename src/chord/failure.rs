@@ -1,36 +1,10 @@
 //! What a node does when a peer does not answer: the network's failures as inputs.
 
-use std::time::Duration;
-
 use super::message::Message;
 use super::{Chord, Membership, Upcall, Why};
 use crate::id::NodeHandle;
-use crate::time::Time;
-
-/// A node that was not run for so long was stopped or asleep: the silence was its own.
-const ASLEEP: Duration = Duration::from_secs(3);
 
 impl<P: Clone> Chord<P> {
-    pub(super) fn set_time(&mut self, now: Time) {
-        let slept = ASLEEP < now.since(self.now);
-        self.now = self.now.max(now);
-        if slept {
-            // Who is asked now has not been silent: nobody listened.
-            self.predecessor_heard = self.now;
-            let suspects = self.suspects.iter_mut().map(|suspect| Some(&mut suspect.silent_since));
-            for since in [
-                self.question.as_mut().map(|question| &mut question.silent_since),
-                self.probe.as_mut().map(|probe| &mut probe.silent_since),
-            ]
-            .into_iter()
-            .chain(suspects)
-            .flatten()
-            {
-                *since = self.now;
-            }
-        }
-    }
-
     /// Any message is a sign of life.
     pub(super) fn heard(&mut self, from: NodeHandle) {
         if self.predecessor == Some(from) {
@@ -51,7 +25,9 @@ impl<P: Clone> Chord<P> {
     }
 
     pub(super) fn on_unreachable(&mut self, peer: NodeHandle, undelivered: Vec<Message<P>>) {
-        self.lose(peer);
+        if !self.tries_again(peer) {
+            self.lose(peer);
+        }
         for message in undelivered {
             match message {
                 // "A node that fails to forward tries the next best": it routes around.

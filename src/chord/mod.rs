@@ -8,6 +8,7 @@
 //!
 //! [`Chord`] is generic in the payload `P` and knows nothing of what is built on it.
 
+mod asleep;
 mod failure;
 mod fingers;
 mod ideal;
@@ -84,6 +85,7 @@ pub struct Chord<P> {
     probe: Option<rectify::Probe>,
     /// Those who are asked whether they are there, like the successors after one that is late.
     suspects: Vec<rectify::Probe>,
+    doubt: Option<asleep::Doubt>,
     candidate: Option<NodeHandle>,
     next_stabilize: Time,
     /// Whether the predecessor has not been told of a change of `successors`.
@@ -275,7 +277,7 @@ impl Range {
 pub enum Why {
     /// This node has created the ring.
     Created,
-    /// This node has joined.
+    /// This node has joined; or it was asleep, and may have been replaced meanwhile.
     Joined,
     /// A node has come between this one and its predecessor.
     NewPredecessor,
@@ -313,6 +315,7 @@ impl<P: Clone> Chord<P> {
             neighbors: None,
             probe: None,
             suspects: Vec::new(),
+            doubt: None,
             candidate: None,
             next_stabilize: now,
             list_has_news: false,
@@ -382,6 +385,7 @@ impl<P: Clone> Chord<P> {
         self.retry_question();
         self.retry_probe();
         self.retry_suspects();
+        self.end_doubt_when_due();
         if self.is_member() && self.next_stabilize <= self.now {
             self.next_stabilize = self.now + STABILIZE_EVERY;
             self.stabilize();
@@ -402,6 +406,7 @@ impl<P: Clone> Chord<P> {
             self.question.as_ref().map(stabilize::Question::next_wakeup),
             self.probe.as_ref().map(rectify::Probe::next_wakeup),
             self.suspects.iter().map(rectify::Probe::next_wakeup).min(),
+            self.doubt.as_ref().map(asleep::Doubt::next_wakeup),
             self.membership_wakeup(),
             self.requests.next_wakeup(),
             self.traces.values().map(trace::Trace::next_wakeup).min(),
@@ -484,7 +489,7 @@ impl<P: Clone> Chord<P> {
 
     /// Whether this node is the root of `key`; nothing if that is not known yet.
     pub fn is_root(&self, key: Id) -> Option<bool> {
-        if !self.is_member() {
+        if !self.is_member() || self.doubt.is_some() {
             return None;
         }
         match (self.predecessor, self.range_start) {

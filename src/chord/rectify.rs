@@ -105,7 +105,7 @@ impl<P: Clone> Chord<P> {
         self.ping(predecessor);
     }
 
-    fn ping(&mut self, predecessor: NodeHandle) {
+    pub(super) fn ping(&mut self, predecessor: NodeHandle) {
         if self.probe.is_some() {
             return;
         }
@@ -169,8 +169,8 @@ impl<P: Clone> Chord<P> {
         let me = self.me;
         let start = match self.predecessor {
             Some(predecessor) => predecessor,
-            None if self.has_nobody() => me,
-            // Who is before the lost predecessor will say so.
+            None if self.has_nobody() && self.doubt.is_none() => me,
+            // Who is before the lost predecessor will say so, or it is known when this node is sure of its place.
             None => return,
         };
         let before = self.range_start.replace(start);

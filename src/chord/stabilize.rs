@@ -195,6 +195,9 @@ impl<P: Clone> Chord<P> {
         self.neighbors =
             is_short.then(|| Neighbors { of: from, predecessor, successors: successors.to_vec() });
         self.acquaint(from, predecessor, successors);
+        if question.kind == Kind::Successor {
+            self.end_doubt(predecessor);
+        }
         if question.version != self.version && !self.successors.is_empty() {
             // The list has changed since the question was asked, so the answer may be out of date.
             self.remembered.candidate = (question.kind == Kind::Between).then_some(from);
