@@ -132,6 +132,10 @@ impl Node {
     ///
     /// `person` is who the user is if nobody was kept.
     pub fn with_disk(mut self, now: Time, kept: Kept, person: Person) -> Node {
+        for &peer in &kept.known {
+            // They may be in a ring of their own by now.
+            self.chord.remember(now, peer);
+        }
         let mut disk = Disk { known: kept.known, ..Disk::default() };
         self.chat.set_person(kept.person.unwrap_or(person));
         if kept.person.is_none() {
