@@ -1,20 +1,27 @@
-//! A network that was cut becomes one ring again.
+//! A network that was cut for five minutes is one ring again soon after it has healed.
+//!
+//! ```text
+//! SEEDS=20 cargo test --test world unite -- --nocapture     more of them, and how long each took
+//! ```
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chord_chat::chord::SUCCESSORS;
 use chord_chat::id::NodeHandle;
-use chord_chat::sim::{Cut, Links, Network};
+use chord_chat::sim::{Cut, Links};
 
-use crate::rings::{self, Bare};
+use crate::rings;
 use crate::seeds::for_each_seed;
-use crate::setting;
 
-const SECOND: Duration = Duration::from_secs(1);
+const NODES: u32 = 256;
+const SEEDS: u64 = 2;
+const CUT_FOR: Duration = Duration::from_secs(5 * 60);
+const UNITED_WITHIN: Duration = Duration::from_secs(15);
 
 /// How a network is cut into parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Split {
+    /// Everyone is in one of so many parts, at random.
     Random(u32),
     /// So many nodes, here and there, are cut off from the others.
     Few(u32),
@@ -23,119 +30,58 @@ enum Split {
 }
 
 impl Split {
-    /// A number for each node: that of its part.
-    fn parts(self, nodes: u32, seed: u64) -> impl Fn(NodeHandle) -> u32 + Clone + 'static {
-        let mut all: Vec<(u64, NodeHandle)> = (0..nodes)
-            .map(crate::address)
-            .map(|node| {
-                let bytes = node.id();
-                let bytes = bytes.as_bytes();
-                let mixed = u64::from_be_bytes(bytes[8..16].try_into().unwrap()).wrapping_mul(2 * seed + 1);
-                (mixed, node)
-            })
-            .collect();
-        match self {
-            Split::Arc(_) => all.sort_by_key(|(_, node)| node.id()),
-            _ => all.sort(),
-        }
-        let part = move |i: u32| match self {
+    /// The number of each node's part.
+    fn parts(self, seed: u64) -> BTreeMap<NodeHandle, u32> {
+        let mut all: Vec<NodeHandle> = (0..NODES).map(crate::address).collect();
+        all.sort_by_key(|node| match self {
+            Split::Arc(_) => (0, node.id()),
+            Split::Random(_) | Split::Few(_) => {
+                let first = node.id().as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+                (first.wrapping_mul(2 * seed + 1), node.id())
+            }
+        });
+        let part = |i: u32| match self {
             Split::Random(parts) => i % parts,
-            Split::Few(few) => u32::from(i < few),
-            Split::Arc(few) => u32::from(i < few),
+            Split::Few(few) | Split::Arc(few) => u32::from(i < few),
         };
-        let of: std::collections::BTreeMap<NodeHandle, u32> =
-            all.iter().enumerate().map(|(i, &(_, node))| (node, part(i as u32))).collect();
-        move |node| of.get(&node).copied().unwrap_or(0)
+        (0..NODES).map(part).zip(all).map(|(part, node)| (node, part)).collect()
     }
 }
 
-#[test]
-fn thin() {
-    let nodes = setting("NODES", 256) as u32;
-    let cut = if setting("REFUSED", 0) == 1 { Cut::Refused } else { Cut::Silent };
-    for links in if setting("FAR", 1) == 1 { vec![Links::wide_area()] } else { vec![Links::good()] } {
-        for split in [
-            Split::Random(2),
-            Split::Random(3),
-            Split::Random(8),
-            Split::Few(1),
-            Split::Few(16),
-            Split::Arc(16),
-            Split::Arc(128),
-        ] {
-            let mut all = for_each_seed("thin", setting("RUNS", 2), |seed, _| {
-                let mut network = rings::ideal(seed, links.clone(), nodes);
-                let parts = split.parts(nodes, seed);
-                network.partition(cut, parts.clone());
-                network.run_for(setting("SECONDS", 300) as u32 * SECOND);
-                if setting("SHOW", 0) == 1 {
-                    for part in 0..8 {
-                        let all: Vec<_> = rings::members(&network, |node| parts(node) == part);
-                        let n = all.len();
-                        for (i, m) in all.iter().enumerate() {
-                            if n > 1
-                                && (m.successors.first() != Some(&all[(i + 1) % n].node)
-                                    || m.predecessor != Some(all[(i + n - 1) % n].node))
-                            {
-                                println!(
-                                    "part {part} of {n}: {i} pred {:?} succ {:?}",
-                                    m.predecessor.map(|p| (all.iter().position(|x| x.node == p), p)),
-                                    m.successors
-                                        .iter()
-                                        .map(|&p| all.iter().position(|x| x.node == p))
-                                        .collect::<Vec<_>>()
-                                );
-                            }
-                        }
-                    }
-                }
-                let sides: Vec<bool> =
-                    (0..8).map(|part| rings::is_ideal(&network, |node| parts(node) == part)).collect();
-                network.heal();
-                let before = network.counters.messages;
-                if setting("SHOW", 0) == 2 {
-                    for step in 0..40 {
-                        network.run_for(SECOND / 2);
-                        let all: Vec<_> = rings::members(&network, |_| true);
-                        let n = all.len();
-                        let bad: Vec<_> = (0..n)
-                            .filter(|&i| all[i].successors.first() != Some(&all[(i + 1) % n].node))
-                            .collect();
-                        let badp: Vec<_> = (0..n)
-                            .filter(|&i| all[i].predecessor != Some(all[(i + n - 1) % n].node))
-                            .collect();
-                        if bad.is_empty() && badp.is_empty() {
-                            break;
-                        }
-                        println!("{} bad succ {:?} bad pred {:?}", step, bad.len(), badp.len());
-                        if bad.len() < 5 {
-                            for i in bad {
-                                let m = &all[i];
-                                println!(
-                                    "   {i} of part {}: pred {:?} succ {:?}",
-                                    parts(m.node),
-                                    m.predecessor.map(|p| all.iter().position(|x| x.node == p)),
-                                    m.successors
-                                        .iter()
-                                        .map(|&p| all.iter().position(|x| x.node == p).unwrap())
-                                        .collect::<Vec<_>>()
-                                );
-                            }
-                        }
-                    }
-                }
-                let took = rings::until_ideal(&mut network, 100 * SECOND);
-                let messages = network.counters.messages - before;
-                (took, sides.iter().all(|&x| x), messages)
-            });
-            all.sort();
-            println!(
-                "{split:?}: min {:?} p50 {:?} max {:?} sides {}",
-                all[0],
-                all[all.len() / 2],
-                all[all.len() - 1],
-                all.iter().filter(|x| x.1).count()
-            );
+/// How long it takes until the parts are one ring.
+fn united_after(seed: u64, split: Split, cut: Cut, links: &Links) -> Duration {
+    let mut network = rings::ideal(seed, links.clone(), NODES);
+    let parts = split.parts(seed);
+    let of = parts.clone();
+    network.partition(cut, move |node| of.get(&node).copied().unwrap_or(0));
+    network.run_for(CUT_FOR);
+    if let Split::Random(parts_max) = split {
+        // Where few are cut off, here and there, they do not all know one another.
+        for part in 0..parts_max {
+            assert!(rings::is_ideal(&network, |node| parts.get(&node) == Some(&part)), "{split:?}: {part}");
         }
+    }
+    network.heal();
+    let limit = UNITED_WITHIN;
+    rings::until_ideal(&mut network, limit).unwrap_or_else(|| panic!("{split:?}: no ring after {limit:?}"))
+}
+
+#[test]
+fn a_network_that_was_cut_unites_within_15_seconds() {
+    let splits = [
+        Split::Random(2),
+        Split::Random(3),
+        Split::Few(1),
+        Split::Few(16),
+        Split::Arc(16),
+        Split::Arc(128),
+    ];
+    for split in splits {
+        let mut took = for_each_seed("unite", SEEDS, |seed, _| {
+            let cut = if seed.is_multiple_of(2) { Cut::Silent } else { Cut::Refused };
+            united_after(seed, split, cut, &Links::wide_area())
+        });
+        took.sort();
+        println!("{split:?}: p50 {:?}, longest {:?} of {}", took[took.len() / 2], took.last(), took.len());
     }
 }
