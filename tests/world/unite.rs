@@ -68,14 +68,8 @@ fn united_after(seed: u64, split: Split, cut: Cut, links: &Links) -> Duration {
 
 #[test]
 fn a_network_that_was_cut_unites_within_15_seconds() {
-    let splits = [
-        Split::Random(2),
-        Split::Random(3),
-        Split::Few(1),
-        Split::Few(16),
-        Split::Arc(16),
-        Split::Arc(128),
-    ];
+    let splits =
+        [Split::Random(2), Split::Random(3), Split::Few(1), Split::Few(16), Split::Arc(16), Split::Arc(128)];
     for split in splits {
         let mut took = for_each_seed("unite", SEEDS, |seed, _| {
             let cut = if seed.is_multiple_of(2) { Cut::Silent } else { Cut::Refused };

@@ -347,7 +347,11 @@ impl Oracle {
         match state {
             SentState::Stored => self.seen.stored += 1,
             SentState::Failed { .. } => self.seen.failed += 1,
-            SentState::Delivered => self.seen.delivered += 1,
+            SentState::Delivered => {
+                self.seen.delivered += 1;
+                // Each message is counted as what it is in the end.
+                self.seen.stored -= u64::from(before == Some(SentState::Stored));
+            }
             SentState::Queued => {}
         }
     }
