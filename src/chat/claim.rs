@@ -7,6 +7,8 @@
 //! Where a network was cut, one name may have been claimed in both parts: the earlier claim keeps it.
 //! The other person hears so with the next renewal, and takes a free name like it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, RingOrigin};
@@ -23,12 +25,24 @@ use crate::time::Time;
 /// How many other names are tried before the user is left to choose one.
 const SUGGESTIONS: u32 = 8;
 
+/// How long it is tried to join the ring, and how long after a failure it is tried again.
+const JOIN_FOR: Duration = Duration::from_secs(5);
+const JOIN_AGAIN: Duration = Duration::from_millis(500);
+
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Starting {
     origin: RingOrigin,
     since: Time,
     holder: Option<NodeHandle>,
     suggestions: u32,
+    /// When it is tried again to join the ring, and through whom.
+    again: Option<(Time, NodeHandle)>,
+}
+
+impl Starting {
+    pub(super) fn next_wakeup(&self) -> Option<Time> {
+        self.again.map(|(at, _)| at)
+    }
 }
 
 /// Someone has claimed the user's name earlier: another one is being looked for.
@@ -74,17 +88,32 @@ impl Chat {
             return cx.error("node", "the node has been started before");
         }
         let origin = if bootstrap.is_some() { RingOrigin::Joined } else { RingOrigin::Created };
-        self.stage = Stage::Starting(Starting { origin, since: cx.now, holder: None, suggestions: 0 });
+        let since = cx.now;
+        self.stage = Stage::Starting(Starting { origin, since, holder: None, suggestions: 0, again: None });
         match bootstrap {
             Some(via) => cx.chord.join(cx.now, via),
             None => cx.chord.create(cx.now),
         }
     }
 
-    /// The ring was not found.
+    /// The ring was not found: where many start at once, it may be there a moment later.
     pub fn on_ring_not_found(&mut self, cx: &mut Context<'_>, via: NodeHandle) {
+        if let Stage::Starting(starting) = &mut self.stage
+            && cx.now < starting.since + JOIN_FOR
+        {
+            starting.again = Some((cx.now + JOIN_AGAIN, via));
+            return;
+        }
         cx.error("node", format!("{} did not let this node into its ring; try again", via.addr()));
         self.end(cx);
+    }
+
+    pub(super) fn join_again_when_due(&mut self, cx: &mut Context<'_>) {
+        if let Stage::Starting(starting) = &mut self.stage
+            && let Some((_, via)) = starting.again.take_if(|(at, _)| *at <= cx.now)
+        {
+            cx.chord.join(cx.now, via);
+        }
     }
 
     pub(super) fn claim_name(&mut self, cx: &mut Context<'_>) {

@@ -441,6 +441,7 @@ impl Chat {
 
     /// Does what is due.
     pub fn on_wakeup(&mut self, cx: &mut Context<'_>) {
+        self.join_again_when_due(cx);
         if matches!(self.stage, Stage::Ready) && self.next_renewal() <= cx.now {
             self.renew(cx);
             self.tell_of_lost_mail(cx);
@@ -455,7 +456,10 @@ impl Chat {
     pub fn next_wakeup(&self) -> Option<Time> {
         match &self.stage {
             Stage::New | Stage::Over => None,
-            Stage::Starting(_) => Some(self.expired + EXPIRE_EVERY),
+            Stage::Starting(starting) => {
+                let expiry = self.expired + EXPIRE_EVERY;
+                Some(starting.next_wakeup().map_or(expiry, |again| again.min(expiry)))
+            }
             Stage::Ready => Some(self.next_renewal().min(self.expired + EXPIRE_EVERY)),
             Stage::Leaving(leaving) => Some(leaving.next_wakeup()),
         }

@@ -271,8 +271,9 @@ mod tests {
         records.push(now, chord);
         let mut count = 0;
         while let Some(output) = chord.next_output() {
+            // The ring may have something to say as well.
             let Output::Send { to, message: message::Message::Request { id, payload } } = output else {
-                panic!("{output:?}");
+                continue;
             };
             let Message::Merge { statements, .. } = payload else { panic!("{payload:?}") };
             count += statements.len();

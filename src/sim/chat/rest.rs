@@ -120,6 +120,12 @@ impl Oracle {
         network.get(node).is_none() && !in_good_order
     }
 
+    /// As [`Oracle::check_rest`], so long after that copies have asked after their records.
+    pub fn check_long_rest(&self, network: &Network<Node>) -> Result<(), String> {
+        self.check_rest(network)?;
+        Ring::of(network).check_spare_copies()
+    }
+
     /// Whether everything that was acknowledged, or may be on the way to be, is on enough of the nodes that
     /// keep it, and on one of those that are asked for it when others are `gone`.
     fn is_kept_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
@@ -290,6 +296,18 @@ impl<'a> Ring<'a> {
         self.nodes[self.place(key)]
     }
 
+    /// Whoever keeps a record and need not any more knows nothing of it that its root does not: it will drop it.
+    fn check_spare_copies(&self) -> Result<(), String> {
+        for node in &self.nodes {
+            for (key, id) in node.records().keys() {
+                if node.records().digest(key, None) != self.root(id).records().digest(key, None) {
+                    return Err(format!("{:?} has {key} as well, and knows something else of it", node.me()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Every record is on its root, and the next nodes know the same of it.
     fn check_copies(&self) -> Result<(), String> {
         let keys: BTreeMap<&RecordKey, Id> =
@@ -302,13 +320,6 @@ impl<'a> Ring<'a> {
                 if copy.records().digest(key, None) != known {
                     return Err(format!("{:?} does not know the same of {key} as its root", copy.me()));
                 }
-            }
-            // Whoever else has it yet will drop it, and has nothing to tell.
-            let has = |node: &&&Node| node.records().keys().any(|(kept, _)| kept == key);
-            if let Some(node) =
-                self.nodes.iter().filter(has).find(|node| node.records().digest(key, None) != known)
-            {
-                return Err(format!("{:?} has {key} as well, and knows something else of it", node.me()));
             }
         }
         match self.nodes.iter().find(|node| !node.records().is_settled(node.chord())) {

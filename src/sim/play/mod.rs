@@ -327,7 +327,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         let oracle = Rc::clone(&self.oracle);
         let mut last = Ok(());
         self.network.poll_until(deadline, Duration::from_millis(500), |network| {
-            last = oracle.borrow().check_rest(network);
+            last = oracle.borrow().check_long_rest(network);
             last.is_ok()
         });
         self.report.rest_after = self.network.now().since(begin);
