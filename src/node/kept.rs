@@ -34,6 +34,9 @@ const KNOWN_MAX: usize = 32;
 /// How often the list of them is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long it may take until a change of the list is written.
+const KNOWN_WITHIN: Duration = Duration::from_millis(100);
+
 /// How often it is written when there is no room in it, and others take the places of old ones.
 const REPLACE_EVERY: Duration = Duration::from_secs(30);
 
@@ -170,12 +173,13 @@ impl Turn<'_> {
         for (key, value, within) in chat.take_changes() {
             keeps.push(keep(&Key::Chat(key), value.as_ref(), within));
         }
-        if disk.look <= self.now {
+        // Whoever knows nobody yet must not be ended before it has kept the first.
+        if disk.look <= self.now || disk.known.is_empty() {
             disk.look = self.now + LOOK_EVERY;
             let fingers = chord.fingers().map(|(_, node)| node);
             let others = chord.successors().iter().copied().chain(chord.predecessor()).chain(fingers);
             if disk.meet(self.now, others) {
-                keeps.push(keep(&Key::Known, Some(&disk.known), LOOK_EVERY));
+                keeps.push(keep(&Key::Known, Some(&disk.known), KNOWN_WITHIN));
             }
         }
         if keeps.is_empty() {
