@@ -10,6 +10,8 @@ mod request;
 mod fingers;
 mod trace;
 mod failure;
+mod asleep;
+mod unite;
 
 use std::convert::Infallible;
 
