@@ -47,7 +47,7 @@ pub const SUCCESSORS: usize = 16;
 
 /// How often a node stabilizes: with the silence after which a successor is taken for dead, and the
 /// first pause before it is asked again, less than 2.5 s.
-pub const STABILIZE_EVERY: Duration = Duration::from_millis(1100);
+pub const STABILIZE_EVERY: Duration = Duration::from_millis(1200);
 
 /// A node of the ring as a value.
 ///

@@ -6,7 +6,8 @@
 //! To each receiver one message is under way at a time, with all that has changed since the last:
 //! so writes that come close together go out together, and what is acknowledged is one number.
 //!
-//! What nobody waits for, a renewed lease, goes out with the next write, or after a few seconds.
+//! What nobody waits for, a renewed lease, goes out at once to the next node only, which is the root after
+//! a crash; the others are told of it with the next write, or after a few seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,14 +17,14 @@ use crate::chord::{Chord, Failure, Range};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
-/// How long copies may not know that a lease was renewed, which holds much longer anyway.
+/// How long the other copies may not know that a lease was renewed, which holds much longer anyway.
 const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pushes {
-    /// The last change that copies must be told of at once.
+    /// The last change that all copies must be told of at once.
     pub(super) urgent: u64,
-    /// When they are told of the others as well.
+    /// When all are told of the others as well.
     due: Option<Time>,
     copies: BTreeMap<NodeHandle, Push>,
     migrations: BTreeMap<NodeHandle, Migration>,
@@ -48,7 +49,9 @@ struct Migration {
 impl Records {
     /// Learns a statement that is made to this node as the root, and only says once more what it said before.
     ///
-    /// A root that crashes soon afterwards takes it along: the author renews often enough for that.
+    /// The next node learns it at once.
+    /// Where that one crashes together with the root, the renewal may be lost: the author renews often
+    /// enough for that.
     pub fn refresh(&mut self, now: Time, key: &RecordKey, statement: Statement) {
         let urgent = self.pushes.urgent;
         self.write(now, key, statement);
@@ -79,7 +82,7 @@ impl Records {
         if self.pushes.due.is_some_and(|due| due <= now) {
             self.hurry();
         }
-        for (node, push) in self.idle_copies() {
+        for (node, push) in self.idle_copies(targets.first()) {
             let mine = |revision, _: &RecordKey, id| {
                 (chord.is_root(id) != Some(false) && self.is_ready(id)) || self.written.contains(&revision)
             };
@@ -102,12 +105,15 @@ impl Records {
         }
     }
 
-    fn idle_copies(&self) -> Vec<(NodeHandle, Push)> {
-        let idle = |push: &Push| push.under_way.is_none() && push.acknowledged < self.pushes.urgent;
+    fn idle_copies(&self, next: Option<&NodeHandle>) -> Vec<(NodeHandle, Push)> {
+        let idle = |node: &NodeHandle, push: &Push| {
+            let revision = if next == Some(node) { self.revision } else { self.pushes.urgent };
+            push.under_way.is_none() && push.acknowledged < revision
+        };
         self.pushes
             .copies
             .iter()
-            .filter(|(_, push)| idle(push))
+            .filter(|(node, push)| idle(node, push))
             .map(|(&node, push)| (node, push.clone()))
             .collect()
     }
@@ -253,8 +259,8 @@ fn tell<P: Clone + From<Message>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chord::Output;
     use crate::chord::message;
+    use crate::chord::{Output, Upcall};
     use crate::machine::Input;
     use crate::records::channel::Membership;
     use crate::records::lease::Age;
@@ -266,29 +272,29 @@ mod tests {
         Statement::Member(Membership { node: member, nick, version, joined: true }, Age::NEW)
     }
 
-    /// The statements that the other node is told, and that it acknowledges.
-    fn told(now: Time, records: &mut Records, chord: &mut Chord<Message>) -> usize {
+    /// How many statements each of the other nodes is told, and acknowledges.
+    fn told(now: Time, records: &mut Records, chord: &mut Chord<Message>) -> Vec<usize> {
         records.push(now, chord);
-        let mut count = 0;
+        let mut counts = vec![0; chord.successors().len()];
         while let Some(output) = chord.next_output() {
-            // The ring may have something to say as well.
+            // The ring may have something to say as well, and the reply the records are given here.
             let Output::Send { to, message: message::Message::Request { id, payload } } = output else {
                 continue;
             };
             let Message::Merge { statements, .. } = payload else { panic!("{payload:?}") };
-            count += statements.len();
+            let place = chord.successors().iter().position(|&node| node == to).unwrap();
+            counts[place] += statements.len();
             let answer = message::Answer::Payload(Message::Merged);
             let reply = message::Message::Reply { id, hops: 0, answer };
             chord.handle(now, Input::Message { from: to, message: reply });
-            assert!(chord.next_output().is_some(), "the reply is given to the records");
             assert!(records.on_merged(id));
         }
-        count
+        counts
     }
 
     #[test]
-    fn a_renewed_lease_is_told_with_the_next_write_or_a_little_later() {
-        let mut ring = [7000, 7001].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+    fn a_renewed_lease_is_told_to_the_next_node_at_once_and_to_the_others_with_the_next_write_or_later() {
+        let mut ring = [7000, 7001, 7002].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
         let key = RecordKey::Channel("rust".parse().unwrap());
         ring.sort();
         let me = *ring
@@ -298,23 +304,24 @@ mod tests {
         let mut chord = Chord::ideal(&ring, me, 16, START);
         let mut records = Records::default();
         records.write(START, &key, membership(ring[0], 1));
-        assert_eq!(told(START, &mut records, &mut chord), 1);
+        assert_eq!(told(START, &mut records, &mut chord), [1, 1]);
 
         records.refresh(START, &key, membership(ring[0], 2));
-        assert_eq!(told(START, &mut records, &mut chord), 0);
+        assert_eq!(told(START, &mut records, &mut chord), [1, 0]);
         records.write(START, &key, membership(ring[1], 1));
-        assert_eq!(told(START, &mut records, &mut chord), 2, "together");
+        assert_eq!(told(START, &mut records, &mut chord), [1, 2], "together");
 
         records.refresh(START, &key, membership(ring[0], 3));
+        assert_eq!(told(START, &mut records, &mut chord), [1, 0]);
         records.refresh(START, &key, membership(ring[1], 2));
-        assert_eq!(told(START, &mut records, &mut chord), 0);
+        assert_eq!(told(START, &mut records, &mut chord), [1, 0]);
         let due = records.next_wakeup().unwrap();
         assert!(due <= START + REFRESH_PAUSE);
-        assert_eq!(told(START + REFRESH_PAUSE, &mut records, &mut chord), 2);
+        assert_eq!(told(START + REFRESH_PAUSE, &mut records, &mut chord), [0, 2]);
         assert_eq!(records.pushes_wakeup(), None);
 
         records.refresh(START, &key, membership(ring[0], 4));
         records.hurry();
-        assert_eq!(told(START, &mut records, &mut chord), 1);
+        assert_eq!(told(START, &mut records, &mut chord), [1, 1]);
     }
 }
