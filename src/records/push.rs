@@ -260,7 +260,7 @@ fn tell<P: Clone + From<Message>>(
 mod tests {
     use super::*;
     use crate::chord::message;
-    use crate::chord::{Output, Upcall};
+    use crate::chord::Output;
     use crate::machine::Input;
     use crate::records::channel::Membership;
     use crate::records::lease::Age;

@@ -97,7 +97,7 @@ impl Hosts {
     pub fn start(&self, i: usize, nick: &str, via: Option<usize>) -> Node {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.host(i), env!("CARGO_BIN_EXE_chat")]);
-        command.args(["--json", "--ephemeral", "--nick", nick, "--addr", &format!("{}:{PORT}", address(i))]);
+        command.args(["--ephemeral", "--nick", nick, "--addr", &format!("{}:{PORT}", address(i))]);
         if let Some(via) = via {
             command.args(["--bootstrap", &format!("{}:{PORT}", address(via))]);
         }
