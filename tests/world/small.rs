@@ -211,7 +211,8 @@ impl Town {
     }
 
     fn fail(&mut self) {
-        let moment = Duration::from_millis(self.network.rng().random_range(100..1200));
+        // The next question after a short one, and its answer, must come before a second is over.
+        let moment = Duration::from_millis(self.network.rng().random_range(100..800));
         match self.fault {
             Fault::None | Fault::Loss => {}
             Fault::ShortFreeze | Fault::LongFreeze => {
