@@ -259,8 +259,8 @@ fn tell<P: Clone + From<Message>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chord::message;
     use crate::chord::Output;
+    use crate::chord::message;
     use crate::machine::Input;
     use crate::records::channel::Membership;
     use crate::records::lease::Age;
