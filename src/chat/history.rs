@@ -30,6 +30,9 @@ pub const HISTORY: usize = 50;
 /// How many messages can be asked for: as many as a channel keeps.
 pub const HISTORY_MAX: usize = LOG_MAX;
 
+/// How often a part is asked for, for 5 s each time, until the user is told that it cannot be read.
+const TRIES: u8 = 3;
+
 /// How many bytes of texts come at a time, about.
 const PART_BYTES: usize = 256 * 1024;
 
@@ -77,8 +80,8 @@ pub(super) struct Past {
     /// What has come, oldest first.
     entries: VecDeque<Entry>,
     purpose: Purpose,
-    /// Whether a request for it has not been answered, and was sent again.
-    tried_again: bool,
+    /// How many requests for it have not been answered.
+    failed: u8,
 }
 
 /// Why a channel's past is being read.
@@ -94,7 +97,7 @@ pub(super) enum Purpose {
 
 impl Past {
     pub(super) fn new(channel: ChannelName, wanted: usize, before: Option<Place>, purpose: Purpose) -> Past {
-        Past { channel, wanted, before, entries: VecDeque::new(), purpose, tried_again: false }
+        Past { channel, wanted, before, entries: VecDeque::new(), purpose, failed: 0 }
     }
 }
 
@@ -223,7 +226,8 @@ impl Chat {
         if self.is_past_over(id, &past) {
             return;
         }
-        if !std::mem::replace(&mut past.tried_again, true) {
+        past.failed += 1;
+        if past.failed < TRIES {
             return self.read_past(cx, past);
         }
         let channel = past.channel;
