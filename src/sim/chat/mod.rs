@@ -66,7 +66,7 @@ pub struct Oracle {
     counts: bool,
     /// How often each promise was broken.
     pub broken: BTreeMap<Promise, u64>,
-    /// What the first broken promises were, at most [`TOLD_MAX`], and when.
+    /// What the first broken promises were, at most 20, and when.
     pub told: Vec<(Time, String)>,
     people: BTreeMap<NodeHandle, Person>,
     /// What will be or was said, by its text.
