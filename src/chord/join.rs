@@ -2,6 +2,7 @@
 //!
 //! j -> bootstrap -> … -> m: Route { key: j, FindPlace }
 //! m -> j: Place { successors }
+//! m -> j, if m has lost somebody: Remember { lost }     see `unite`
 
 use std::time::Duration;
 
@@ -118,6 +119,7 @@ impl<P: Clone> Chord<P> {
         }
         self.expect_newcomer(joiner, route.id);
         self.send(joiner, Message::Place { id: route.id, successors: self.own_list() });
+        self.hand_on_remembered(joiner);
     }
 
     fn expect_newcomer(&mut self, node: NodeHandle, id: Number) {

@@ -1,5 +1,6 @@
 //! Leave: a node goes in good order, and its neighbours close the gap.
 //!
+//! n -> successor, if n has lost somebody: Remember { lost }     see `unite`
 //! n -> successor: Leaving { predecessor, successors }
 //! successor -> n: LeavingHeard { accepted }
 //! n -> predecessor: Gone { successors }
@@ -81,7 +82,10 @@ impl<P: Clone> Chord<P> {
     fn say_again(&mut self, leaving: &Leaving) {
         let (question, successors) = (leaving.question, self.own_list());
         let message = match leaving.step {
-            Step::TakeOver { .. } => Message::Leaving { question, predecessor: self.predecessor, successors },
+            Step::TakeOver { successor } => {
+                self.hand_on_remembered(successor);
+                Message::Leaving { question, predecessor: self.predecessor, successors }
+            }
             Step::CloseGap { .. } => Message::Gone { question, successors },
         };
         self.send(leaving.waits_for(), message);

@@ -141,6 +141,21 @@ pub enum Message<P> {
         /// The question that this answers.
         question: Number,
     },
+    /// Join, leave: the receiver has come, or takes the place of the sender, and from now on asks those that
+    /// the sender has lost as well; not answered.
+    Remember {
+        /// Whom the sender has lost.
+        lost: Vec<Lost>,
+    },
+}
+
+/// A peer that does not answer, and may be in another ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Lost {
+    /// Who does not answer.
+    pub node: NodeHandle,
+    /// In how many seconds it is forgotten.
+    pub seconds: u32,
 }
 
 /// A message on its way to the root of a key, handed on from hop to hop.

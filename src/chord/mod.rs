@@ -376,6 +376,7 @@ impl<P: Clone> Chord<P> {
                 self.on_get_neighbors(from, question, Some(known));
             }
             Message::SameNeighbors { question } => self.on_same_neighbors(from, question),
+            Message::Remember { lost } => self.on_remember(&lost),
         }
     }
 

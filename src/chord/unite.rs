@@ -7,11 +7,15 @@
 //! who asked -> it, the successor now: Notify
 //! who asked -> the successor so far, if the new one does not know it: Displaced { by }
 //!
+//! n -> who comes after n, and who takes the place of n: Remember { lost }
+//!
 //! In one ring, p has n for its successor: then the peer is not lost any more.
 //! In another ring, the next node of the one ring may lie before that of the other: it is a candidate like
 //! the one that stabilizing finds, and is adopted only once it has answered.
 //! Whoever is displaced asks for its own place through the node that displaces it, so that the rings close
 //! from both sides of every seam, and a node that nobody points to any more is known again.
+//! Whoever has lost a peer may be gone by the time that is found again: so those that are lost are handed on,
+//! to who comes and from who leaves.
 //!
 //! Departs from the paper: there, nobody is cut off.
 //! That lost peers are asked, and rings close in this way, is after Shafaat, Ghodsi and Haridi ("Handling
@@ -20,7 +24,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::message::{Body, Message, Number, Route};
+use super::message::{Body, Lost, Message, Number, Route};
 use super::mutant::Mutant;
 use super::{Chord, Membership};
 use crate::id::NodeHandle;
@@ -129,16 +133,40 @@ impl<P: Clone> Chord<P> {
 
     /// Remembers `peer`, unless it is a neighbour.
     pub(super) fn ask_after(&mut self, peer: NodeHandle) {
+        self.ask_after_until(peer, self.now + REMEMBERED_FOR);
+    }
+
+    fn ask_after_until(&mut self, peer: NodeHandle, until: Time) {
         if peer == self.me || self.knows_as_neighbour(peer) || self.is(Mutant::ForgetsTheLost) {
             return;
         }
         let now = self.now;
         match self.remembered.peers.iter_mut().find(|other| other.node == peer) {
             Some(remembered) => remembered.rests = now,
-            None => self.put_first(Peer { node: peer, until: Some(now + REMEMBERED_FOR), rests: now }),
+            None => self.put_first(Peer { node: peer, until: Some(until), rests: now }),
         }
         if self.is_alone() {
             self.remembered.ask_soon(self.now);
+        }
+    }
+
+    /// Tells `to`, which has come or is to take the place of this node, whom this node has lost.
+    pub(super) fn hand_on_remembered(&mut self, to: NodeHandle) {
+        let now = self.now;
+        let lost = self.remembered.peers.iter().filter(|peer| peer.node != to).filter_map(|peer| {
+            let seconds = u32::try_from(peer.until?.since(now).as_secs()).ok()?;
+            Some(Lost { node: peer.node, seconds })
+        });
+        let lost: Vec<Lost> = lost.collect();
+        if !lost.is_empty() {
+            self.send(to, Message::Remember { lost });
+        }
+    }
+
+    pub(super) fn on_remember(&mut self, lost: &[Lost]) {
+        for &Lost { node, seconds } in lost.iter().take(REMEMBERED_MAX).rev() {
+            let left = Duration::from_secs(seconds.into()).min(REMEMBERED_FOR);
+            self.ask_after_until(node, self.now + left);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Unite: who is asked for a place in another ring, and what becomes of the answer.
 
 use super::*;
-use crate::chord::message::Body;
+use crate::chord::message::{Body, Lost};
 use crate::chord::unite::REMEMBERED_MAX;
 
 /// How long a node may take until it asks after one that it has lost.
@@ -228,4 +228,42 @@ fn who_is_alone_asks_every_second() {
         }
     }
     assert_eq!(got, BTreeMap::from([(b, 2), (c, 2)]), "each in its turn");
+}
+
+/// Those who have lost somebody may all be gone by the time that the network heals.
+#[test]
+fn whom_a_node_has_lost_it_tells_who_comes_and_who_takes_its_place() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[c, e]);
+    node.remember(START, d);
+    let day = 24 * 60 * 60;
+    let remember = |seconds| Message::Remember { lost: vec![Lost { node: d, seconds }] };
+
+    let find_place = Route { key: b.id(), origin: b, id: 9, hops: 0, last: false, body: Body::FindPlace };
+    let got = feed(&mut node, b, Message::Route(find_place));
+    let place = send(b, Message::Place { id: 9, successors: vec![c, e, a] });
+    assert_eq!(got, [place, send(b, remember(day))], "but not through whom it has come");
+
+    node.newcomers.clear();
+    node.leave(START + Duration::from_secs(10));
+    let got = outputs(&mut node);
+    assert!(got.contains(&send(c, remember(day - 10))), "{got:?}");
+
+    let mut node = member(c, b, &[e, b]);
+    assert_eq!(feed(&mut node, a, remember(5)), []);
+    assert_eq!(node.remembered().collect::<Vec<_>>(), [d, b]);
+    wake(&mut node, START + Duration::from_secs(5));
+    assert_eq!(node.remembered().collect::<Vec<_>>(), [b], "for no longer than the other would have");
+}
+
+#[test]
+fn of_whom_another_has_lost_neighbours_are_not_asked_after_nor_too_many() {
+    let [a, b, c, d] = nodes();
+    let mut node = member(a, d, &[b, d]);
+    let lost = |node| Lost { node, seconds: u32::MAX };
+    feed(&mut node, c, Message::Remember { lost: vec![lost(a), lost(b), lost(d), lost(c)] });
+    assert_eq!(node.remembered().collect::<Vec<_>>(), [c, d], "d is home");
+    let many = (1..).map(|i| lost(NodeHandle::new(([10, 0, 0, 1], i).into())));
+    feed(&mut node, c, Message::Remember { lost: many.take(2 * REMEMBERED_MAX).collect() });
+    assert_eq!(node.remembered().count(), REMEMBERED_MAX);
 }

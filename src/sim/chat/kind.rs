@@ -15,7 +15,7 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         | Message::Notify
         | Message::NewPredecessor
         | Message::ListChanged => "stabilize",
-        Message::Displaced { .. } => "unite",
+        Message::Displaced { .. } | Message::Remember { .. } => "unite",
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
         Message::Place { .. } => "find place",
