@@ -1,13 +1,14 @@
 //! A channel: who is in it, and what was said.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::ops::Bound;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Merged;
+use super::facts::Facts;
 use super::lease::{Age, Leased, Leases};
 use super::name::Nick;
 use crate::id::NodeHandle;
@@ -91,15 +92,15 @@ impl Channel {
     /// Writes what a copy must know to know the same, of its log only what stands after `horizon`.
     ///
     /// Which renewal of a lease a copy knows makes no difference: the next one is under way.
-    pub(super) fn write_facts(&self, facts: &mut String, horizon: Option<Place>) -> fmt::Result {
+    pub(super) fn write_facts(&self, facts: &mut Facts, horizon: Option<Place>) {
+        facts.number(self.members.len() as u64);
         for member in self.members.all() {
-            write!(facts, "{} {} {} ", member.node.addr(), member.joined, member.nick)?;
+            facts.node(member.node).flag(member.joined).bytes(member.nick.as_str().as_bytes());
         }
         for Entry { place, id, .. } in self.log.after(horizon) {
-            write!(facts, "{} {} ", id.author.addr(), id.counter)?;
-            write!(facts, "{} {} {} ", place.epoch, place.root.addr(), place.seq)?;
+            facts.node(id.author).number(id.counter);
+            facts.number(place.epoch).node(place.root).number(place.seq);
         }
-        Ok(())
     }
 
     /// How many people have a statement here, in the channel or not.

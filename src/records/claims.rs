@@ -1,10 +1,9 @@
 //! Who has a name: the claims of all who want it.
 
-use std::fmt::{self, Write};
-
 use serde::{Deserialize, Serialize};
 
 use super::Merged;
+use super::facts::Facts;
 use super::lease::{Age, Leased, Leases};
 use super::name::Person;
 use crate::id::NodeHandle;
@@ -67,8 +66,10 @@ impl Claims {
     }
 
     /// Writes what a copy must know to know the same; which renewal of a claim it knows makes no difference.
-    pub(super) fn write_facts(&self, facts: &mut String) -> fmt::Result {
-        self.0.all().try_for_each(|claim| write!(facts, "{} {} ", claim.holder.addr(), claim.held))
+    pub(super) fn write_facts(&self, facts: &mut Facts) {
+        for claim in self.0.all() {
+            facts.node(claim.holder).flag(claim.held);
+        }
     }
 
     /// How many people have a statement here.

@@ -4,13 +4,13 @@
 //! So the mailbox also remembers who had the name last.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Merged;
 use super::channel::MessageId;
+use super::facts::Facts;
 use super::name::{Nick, Person};
 use crate::time::Time;
 
@@ -119,13 +119,14 @@ impl Mailbox {
     }
 
     /// Writes what a copy must know to know the same.
-    pub(super) fn write_facts(&self, facts: &mut String) -> fmt::Result {
+    pub(super) fn write_facts(&self, facts: &mut Facts) {
+        facts.flag(self.holder.is_some());
         if let Some((holder, _)) = self.holder {
-            write!(facts, "{:?} {:?} ", holder.person, holder.at)?;
+            facts.bytes(holder.person.as_bytes()).number(holder.at.as_micros());
         }
-        self.letters.values().try_for_each(|(letter, _)| {
-            write!(facts, "{} {} {} ", letter.id.author.addr(), letter.id.counter, letter.text.is_some())
-        })
+        for (letter, _) in self.letters.values() {
+            facts.node(letter.id.author).number(letter.id.counter).flag(letter.text.is_some());
+        }
     }
 
     pub(super) fn set_letter_revision(&mut self, id: &MessageId, revision: u64) {

@@ -12,6 +12,7 @@
 
 pub mod channel;
 pub mod claims;
+mod facts;
 pub mod kept;
 pub mod lease;
 pub mod mailbox;

@@ -183,6 +183,11 @@ impl Person {
         Person(bytes)
     }
 
+    /// The bytes that make the person.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// The person at a node of which nothing is kept: as long as it runs, that is one person.
     pub fn of_node(id: Id) -> Person {
         Person(std::array::from_fn(|i| id.as_bytes()[i]))

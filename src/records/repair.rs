@@ -18,9 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::channel::Place;
+use super::facts::Facts;
 use super::{Message, Record, RecordKey, Records, Statement};
 use crate::chord::{Chord, Failure};
-use crate::id::{Id, NodeHandle};
+use crate::id::NodeHandle;
 use crate::time::Time;
 
 /// How often a copy asks after its records.
@@ -270,16 +271,14 @@ impl Records {
     /// A record summed up, of a channel's messages those after `horizon`: two copies that know the same have
     /// the same digest.
     pub fn digest(&self, key: &RecordKey, horizon: Option<Place>) -> u64 {
-        let mut facts = String::new();
-        let known = match self.held.get(key).map(|held| &held.record) {
+        let mut facts = Facts::default();
+        match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.write_facts(&mut facts, horizon),
             Some(Record::Name(claims)) => claims.write_facts(&mut facts),
             Some(Record::Mailbox(mailbox)) => mailbox.write_facts(&mut facts),
-            None => Ok(()),
-        };
-        known.expect("writing to a text cannot fail");
-        let hash = Id::hash(facts);
-        u64::from_be_bytes(std::array::from_fn(|i| hash.as_bytes()[i]))
+            None => {}
+        }
+        facts.digest()
     }
 }
 
