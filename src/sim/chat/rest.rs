@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Oracle, Person};
-use crate::chat::event::{Recipient, SentState};
+use crate::chat::event::{MessageId, Recipient, SentState};
 use crate::chord::{Message, SUCCESSORS};
 use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine};
@@ -29,20 +29,25 @@ impl Oracle {
 
     /// Each message has come to an end, and one that is stored has reached whoever was there and stayed.
     fn check_messages(&self, network: &Network<Node>) -> Result<(), String> {
-        for (id, message) in &self.messages {
-            if message.state == SentState::Queued && network.get(id.author).is_some() {
-                return Err(format!("{id} to {} waits for ever", message.to));
+        let mut stored: BTreeMap<&ChannelName, BTreeSet<MessageId>> = BTreeMap::new();
+        for (&id, message) in &self.messages {
+            match (&message.state, &message.to) {
+                (SentState::Queued, to) if network.get(id.author).is_some() => {
+                    return Err(format!("{id} to {to} waits for ever"));
+                }
+                (SentState::Stored, Recipient::Channel(channel)) => {
+                    stored.entry(channel).or_default().insert(id);
+                }
+                _ => {}
             }
-            if message.state != SentState::Stored {
-                continue;
-            }
-            let Recipient::Channel(channel) = &message.to else { continue };
-            // Who comes later is shown the last messages, and here no channel has more.
-            let missed = |&(&node, person): &(&NodeHandle, &Person)| {
-                network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
-            };
-            if let Some((node, _)) = self.people.iter().find(missed) {
-                return Err(format!("{node:?} was not shown {id}, which is stored in {channel}"));
+        }
+        for (node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
+            for (channel, stored) in person.joined.iter().filter_map(|channel| stored.get_key_value(channel))
+            {
+                // Who comes later is shown the last messages, and here no channel has more.
+                if let Some(id) = stored.difference(&person.shown).next() {
+                    return Err(format!("{node:?} was not shown {id}, which is stored in {channel}"));
+                }
             }
         }
         Ok(())

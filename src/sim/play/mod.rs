@@ -49,6 +49,9 @@ const REST: Duration = Duration::from_secs(150);
 /// How often it is looked whether each channel has a root that works.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How often it is looked whether there is rest, at which everything there is is compared.
+const LOOK_FOR_REST_EVERY: Duration = Duration::from_secs(2);
+
 /// What is played.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -326,7 +329,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         let (begin, deadline) = (self.network.now(), self.network.now() + FREEZE + REST);
         let oracle = Rc::clone(&self.oracle);
         let mut last = Ok(());
-        self.network.poll_until(deadline, Duration::from_millis(500), |network| {
+        self.network.poll_until(deadline, LOOK_FOR_REST_EVERY, |network| {
             last = oracle.borrow().check_long_rest(network);
             last.is_ok()
         });

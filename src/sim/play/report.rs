@@ -25,7 +25,7 @@ pub struct Report {
     pub lost: u64,
     /// What is not as it should be in the end, if anything.
     pub unrest: Option<String>,
-    /// How long after the faults stopped everything was as it should be.
+    /// How long after the faults stopped everything was as it should be, to 2 s.
     pub rest_after: Duration,
     /// The longest time that a channel had no root that works, in some part of the network, to 50 ms.
     pub outage: Duration,
