@@ -20,7 +20,7 @@ use super::send::Said;
 use super::{Chat, Context, Pending, Then};
 use crate::id::NodeHandle;
 use crate::records::RecordKey;
-use crate::records::channel::{Entry, LOG_MAX, Place};
+use crate::records::channel::{Entry, LOG_MAX, MessageId, Place};
 use crate::records::name::{ChannelName, Nick};
 use crate::time::Time;
 
@@ -55,6 +55,24 @@ impl Session {
     pub(super) fn surplus_over(&self, root: Compared) -> u64 {
         let shown = self.shown.sum(self.from.max(root.horizon), root.upto);
         shown.wrapping_sub(root.sum)
+    }
+
+    /// Takes what was read because the root has other messages; returns those that were not shown, and how
+    /// each is to be shown.
+    ///
+    /// Who was read may know less than who was compared with, if the root has changed in between: so the
+    /// surplus is over what was read.
+    fn takes_all(&mut self, read: VecDeque<Entry>, compared: Compared) -> Vec<(Entry, Said)> {
+        let (mut read_ids, mut late) = (Vec::new(), Vec::new());
+        for entry in read {
+            read_ids.push((entry.place, entry.id));
+            late.extend(self.takes(&entry, Said::Earlier).map(|said| (entry, said)));
+        }
+        let is_compared =
+            |place: Place| self.from.max(compared.horizon) < Some(place) && Some(place) <= compared.upto;
+        let ids = read_ids.into_iter().filter(|&(place, _)| is_compared(place)).map(|(_, id)| id);
+        self.surplus = self.surplus_over(Compared { sum: MessageId::sum(ids), ..compared });
+        late
     }
 }
 
@@ -139,14 +157,48 @@ impl Chat {
         compared: Compared,
     ) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
-        let take = |entry: Entry| session.takes(&entry, Said::Earlier).map(|said| (entry, said));
-        let late: Vec<_> = entries.into_iter().filter_map(take).collect();
-        session.surplus = session.surplus_over(compared);
+        let late = session.takes_all(entries, compared);
         if !late.is_empty() {
             self.tell_user_of_healing(cx, &channel, Vec::new());
         }
         for (entry, said) in late {
             super::send::show(cx, channel.clone(), entry, said);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(seq: u64) -> Entry {
+        let root = NodeHandle::new(([127, 0, 0, 1], 7000).into());
+        let (place, id) = (Place { epoch: 1, root, seq }, MessageId { author: root, counter: seq });
+        Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at: Time::default() }
+    }
+
+    fn root_with(seqs: std::ops::RangeInclusive<u64>) -> Compared {
+        let sum = MessageId::sum(seqs.map(|seq| entry(seq).id));
+        Compared { sum, horizon: None, upto: Some(entry(9).place) }
+    }
+
+    #[test]
+    fn what_another_root_could_not_tell_is_missed_with_the_next_renewal() {
+        let mut session = Session::default();
+        assert_eq!(session.takes_all((1..=3).map(entry).collect(), root_with(1..=3)).len(), 3);
+        let late = session.takes_all((1..=4).map(entry).collect(), root_with(1..=6));
+        assert_eq!(late, [(entry(4), Said::Earlier)]);
+        assert_ne!(session.surplus_over(root_with(1..=6)), session.surplus, "5 and 6 are missing");
+        assert_eq!(session.takes_all((1..=6).map(entry).collect(), root_with(1..=6)).len(), 2);
+        assert_eq!(session.surplus_over(root_with(1..=6)), session.surplus);
+    }
+
+    #[test]
+    fn what_was_shown_and_the_root_does_not_have_is_looked_for_once() {
+        let mut session = Session::default();
+        assert_eq!(session.takes_all((1..=5).map(entry).collect(), root_with(1..=5)).len(), 5);
+        assert_ne!(session.surplus_over(root_with(1..=4)), session.surplus);
+        assert_eq!(session.takes_all((1..=4).map(entry).collect(), root_with(1..=4)), []);
+        assert_eq!(session.surplus_over(root_with(1..=4)), session.surplus);
     }
 }
