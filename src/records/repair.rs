@@ -33,13 +33,16 @@ const REPAIR_SOON: Duration = Duration::from_secs(2);
 /// How many records are offered at once when a range has moved on.
 const OFFERED_AT_ONCE_MAX: usize = 1024;
 
-/// How many records are asked after at a time; the others come in the next rounds.
+/// How many records are asked after at a time.
 const OFFERS_MAX: usize = 64;
+
+/// How long after them the next ones are.
+const REPAIR_GOES_ON: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Repair {
     next: Option<Time>,
-    /// The record that was asked after last: the next round goes on from there.
+    /// The record that was asked after last, if there are more: the round goes on from there.
     last: Option<RecordKey>,
     under_way: BTreeMap<u64, Step>,
 }
@@ -78,9 +81,10 @@ impl Records {
         match self.repair.next {
             Some(next) if now < next => {}
             Some(_) => {
-                self.repair.next = Some(now + REPAIR_EVERY);
                 self.prune(now);
                 self.offer(now, chord);
+                let pause = if self.repair.last.is_some() { REPAIR_GOES_ON } else { REPAIR_EVERY };
+                self.repair.next = Some(now + pause);
             }
             None => self.repair.next = Some(now + REPAIR_EVERY),
         }
@@ -284,7 +288,8 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
-    use super::super::channel::{Entry, KEPT_FOR, LOG_MAX, MessageId};
+    use super::super::channel::{Entry, KEPT_FOR, LOG_MAX, Membership, MessageId};
+    use super::super::lease::Age;
     use super::*;
     use crate::chord::{self as ring, Output, Upcall};
     use crate::machine::Input;
@@ -323,7 +328,11 @@ mod tests {
 
         /// One round of repair; returns how many times one tells the other messages.
         fn repair(&mut self) -> usize {
-            self.now = self.now + REPAIR_EVERY;
+            self.wake_after(REPAIR_EVERY)
+        }
+
+        fn wake_after(&mut self, pause: Duration) -> usize {
+            self.now = self.now + pause;
             let mut told = 0;
             for (chord, records) in &mut self.nodes {
                 records.on_wakeup(self.now, chord);
@@ -391,6 +400,23 @@ mod tests {
             pair.settle();
             assert_eq!(pair.repair(), 0, "{early} first");
         }
+    }
+
+    #[test]
+    fn a_copy_asks_after_all_of_many_records_in_one_round() {
+        let mut pair = Pair::new();
+        let copy = pair.nodes[1].0.me();
+        let keys = (0..).map(|i| RecordKey::Channel(format!("c{i}").parse().unwrap()));
+        let of_the_root = keys.filter(|key| pair.nodes[0].0.is_root(key.id()) == Some(true));
+        let keys: BTreeSet<RecordKey> = of_the_root.take(3 * OFFERS_MAX).collect();
+        for key in &keys {
+            let member = Membership { node: copy, version: 1, joined: true, nick: "n".parse().unwrap() };
+            pair.nodes[1].1.merge(pair.now, key, Statement::Member(member, Age::NEW));
+        }
+        pair.repair();
+        pair.wake_after(REPAIR_GOES_ON);
+        pair.wake_after(REPAIR_GOES_ON);
+        assert!(pair.nodes[0].1.keys().map(|(key, _)| key).eq(&keys));
     }
 
     #[test]
