@@ -15,7 +15,8 @@ pub enum Story {
     Last,
 }
 
-/// Runs `run` for the seeds from 0 to `count`, or to `SEEDS`, or only for `SEED`; returns what they found.
+/// Runs `run` for the seeds from 0, or `FROM`, to `count`, or `SEEDS`, or only for `SEED`; returns what they
+/// found.
 ///
 /// A run that panics is done again with its story, and ends the test.
 pub fn for_each_seed<T: Send>(test: &str, count: u64, run: impl Fn(u64, Story) -> T + Sync) -> Vec<T> {
@@ -23,7 +24,7 @@ pub fn for_each_seed<T: Send>(test: &str, count: u64, run: impl Fn(u64, Story) -
         return vec![run(seed.parse().expect("a number"), Story::Last)];
     }
     let count = setting("SEEDS", count);
-    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (next, failed) = (AtomicU64::new(setting("FROM", 0)), AtomicBool::new(false));
     let (found, failures) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
     let work = || {
         while !failed.load(Ordering::Relaxed) {
