@@ -12,6 +12,7 @@ use crate::records::claims::Claim;
 use crate::records::name::ChannelName;
 use crate::records::{ACKNOWLEDGED, COPIES, RecordKey};
 use crate::sim::{Network, ring};
+use crate::time::Time;
 
 impl Oracle {
     /// Checks what must be true at rest, and says what is not, or not yet.
@@ -275,13 +276,14 @@ struct Known<'a> {
 /// The nodes that run, in the order of the ring.
 struct Ring<'a> {
     nodes: Vec<&'a Node>,
+    now: Time,
 }
 
 impl<'a> Ring<'a> {
     fn of(network: &'a Network<Node>) -> Ring<'a> {
         let mut nodes: Vec<&Node> = network.machines().collect();
         nodes.sort_by_key(|node| node.me().id());
-        Ring { nodes }
+        Ring { nodes, now: network.now() }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -301,11 +303,15 @@ impl<'a> Ring<'a> {
         self.nodes[self.place(key)]
     }
 
+    fn digest(&self, node: &Node, key: &RecordKey) -> u64 {
+        node.records().digest(self.now, key, None)
+    }
+
     /// Whoever keeps a record and need not any more knows nothing of it that its root does not: it will drop it.
     fn check_spare_copies(&self) -> Result<(), String> {
         for node in &self.nodes {
             for (key, id) in node.records().keys() {
-                if node.records().digest(key, None) != self.root(id).records().digest(key, None) {
+                if self.digest(node, key) != self.digest(self.root(id), key) {
                     return Err(format!("{:?} has {key} as well, and knows something else of it", node.me()));
                 }
             }
@@ -319,10 +325,10 @@ impl<'a> Ring<'a> {
             self.nodes.iter().flat_map(|node| node.records().keys()).collect();
         for (key, id) in keys {
             let root = self.place(id);
-            let known = self.nodes[root].records().digest(key, None);
+            let known = self.digest(self.nodes[root], key);
             for i in 1..COPIES.min(self.nodes.len()) {
                 let copy = self.nodes[(root + i) % self.nodes.len()];
-                if copy.records().digest(key, None) != known {
+                if self.digest(copy, key) != known {
                     return Err(format!("{:?} does not know the same of {key} as its root", copy.me()));
                 }
             }
