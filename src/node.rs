@@ -62,6 +62,12 @@ impl Node {
         }
     }
 
+    /// The node `me` of the person `nick` in the ring of all `nodes`, as [`Chord::ideal`] makes it: with
+    /// [`Command::Start`], it claims the name.
+    pub fn ideal(nick: Nick, nodes: &[NodeHandle], me: NodeHandle, now: Time) -> Node {
+        Node { chord: Chord::ideal(nodes, me, SUCCESSORS, now), ..Node::new(nick, me, now) }
+    }
+
     /// Shows whoever joins a channel that many messages from before.
     pub fn with_history(mut self, history: usize) -> Node {
         self.chat.set_history(history);

@@ -91,6 +91,8 @@ impl Chat {
         let since = cx.now;
         self.stage = Stage::Starting(Starting { origin, since, holder: None, suggestions: 0, again: None });
         match bootstrap {
+            // It was made in a ring.
+            _ if cx.chord.is_member() => self.claim_name(cx),
             Some(via) => cx.chord.join(cx.now, via),
             None => cx.chord.create(cx.now),
         }

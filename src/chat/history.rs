@@ -216,9 +216,12 @@ impl Chat {
 
     /// What has come since the user joined is shown now.
     fn finish_reading(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
-        if let Some(session) = self.sessions.get_mut(channel) {
-            session.reading = None;
-            self.show_ahead(cx, channel);
+        let Some(session) = self.sessions.get_mut(channel) else { return };
+        session.reading = None;
+        let asks_again = std::mem::take(&mut session.asks_again);
+        self.show_ahead(cx, channel);
+        if asks_again {
+            self.catch_up(cx, channel);
         }
     }
 

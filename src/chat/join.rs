@@ -96,6 +96,8 @@ pub(super) struct Session {
     pub(super) returns: bool,
     /// The request with which they are being read: what comes meanwhile is shown after them.
     pub(super) reading: Option<Number>,
+    /// Whether the root has answered a renewal meanwhile, which is asked again afterwards.
+    pub(super) asks_again: bool,
     /// The place of the last message that was shown: everything up to here has been.
     pub(super) seen: Option<Place>,
     /// Which messages were shown last, and in which place: one that two roots have placed comes twice.

@@ -158,7 +158,11 @@ impl Chat {
     ) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.catching_up.take_if(|asked| *asked == id);
-        if session.stage != Stage::Joined || session.reading.is_some() {
+        if session.reading.is_some() {
+            session.asks_again = true;
+            return;
+        }
+        if session.stage != Stage::Joined {
             return;
         }
         let compared = Compared { sum: answer.sum, horizon: answer.horizon, upto: asked.seen };
@@ -193,5 +197,119 @@ impl Chat {
         if let Some(session) = self.sessions.get_mut(channel) {
             session.catching_up.take_if(|asked| *asked == id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{claim, history, join};
+    use crate::chord::Message;
+    use crate::chord::message::{Answer as Answered, Body};
+    use crate::id::NodeHandle;
+    use crate::machine::{Input, Machine, Output};
+    use crate::node::{Command, Node};
+    use crate::records::channel::MessageId;
+    use crate::records::name::Nick;
+
+    const NOW: Time = Time::from_micros(1_800_000_000_000_000);
+
+    /// A member of `#rust`, and the root of all that it asks for.
+    struct Member {
+        node: Node,
+        root: NodeHandle,
+        channel: ChannelName,
+        /// What it has asked for and was not answered.
+        asked: Vec<(Number, Payload)>,
+        shown: Vec<u64>,
+    }
+
+    impl Member {
+        fn new() -> Member {
+            let mut ring = [7000, 7001].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+            ring.sort_by_key(NodeHandle::id);
+            let channel: ChannelName = "rust".parse().unwrap();
+            let key = RecordKey::Channel(channel.clone()).id();
+            let root = if key.in_arc(ring[1].id(), ring[0].id()) { ring[0] } else { ring[1] };
+            let me = if root == ring[0] { ring[1] } else { ring[0] };
+            let is_elsewhere = |nick: &Nick| {
+                let key = RecordKey::Name(nick.clone()).id();
+                !key.in_arc(root.id(), me.id())
+            };
+            let nick = (0..).map(|i| format!("n{i}").parse().unwrap()).find(is_elsewhere).unwrap();
+            let node = Node::ideal(nick, &ring, me, NOW);
+            let mut member = Member { node, root, channel, asked: Vec::new(), shown: Vec::new() };
+            member.hears(Input::Command(Command::Start { bootstrap: None }));
+            member.is_answered(Payload::Claimed(claim::Answer::Held), |it| matches!(it, Payload::Claim(_)));
+            member.hears(Input::Command(Command::Line("join rust".to_owned())));
+            let joined = join::Answer { members: Vec::new(), last: None };
+            member.is_answered(Payload::Joined(joined), |it| matches!(it, Payload::Join(_)));
+            member
+        }
+
+        fn hears(&mut self, input: Input<Command, Message<Payload>>) {
+            let mut outputs = Vec::new();
+            self.node.handle(NOW, input, &mut outputs);
+            for output in outputs {
+                match output {
+                    Output::Send { message: Message::Route(route), .. } => {
+                        let Body::Request(payload) = route.body else { continue };
+                        self.asked.push((route.id, payload));
+                    }
+                    Output::Event(crate::chat::event::Event::Message { seq, .. }) => self.shown.push(seq),
+                    _ => {}
+                }
+            }
+        }
+
+        fn is_told(&mut self, payload: Payload) {
+            self.hears(Input::Message { from: self.root, message: Message::Tell(payload) });
+        }
+
+        /// The root answers the first of the questions that are meant.
+        fn is_answered(&mut self, payload: Payload, is_meant: fn(&Payload) -> bool) {
+            let first = self.asked.iter().position(|(_, asked)| is_meant(asked)).expect("it has asked");
+            let (id, _) = self.asked.remove(first);
+            let message = Message::Reply { id, hops: 0, answer: Answered::Payload(payload) };
+            self.hears(Input::Message { from: self.root, message });
+        }
+
+        fn is_renewed(&mut self, missed: &[u64], seen: &[u64]) {
+            let missed = missed.iter().map(|&seq| self.entry(seq)).collect();
+            let sum = MessageId::sum(seen.iter().map(|&seq| self.entry(seq).id));
+            let renewed = Answer { missed, more: false, horizon: None, sum, now: NOW };
+            self.is_answered(Payload::Renewed(renewed), |it| matches!(it, Payload::Renew(_)));
+        }
+
+        fn entry(&self, seq: u64) -> Entry {
+            let id = MessageId { author: self.root, counter: seq };
+            let place = Place { epoch: 1, root: self.root, seq };
+            Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at: NOW }
+        }
+
+        /// The root has become one with another, and tells so.
+        fn heals(&mut self) {
+            let key = RecordKey::Channel(self.channel.clone());
+            self.is_told(Payload::Healed(crate::chat::heal::Healed { key, members: Vec::new() }));
+        }
+    }
+
+    #[test]
+    fn what_a_root_tells_while_its_past_is_read_is_asked_for_again() {
+        let mut member = Member::new();
+        member.heals();
+        member.is_renewed(&[2], &[]);
+        assert_eq!(member.shown, [2]);
+        member.heals();
+        member.is_renewed(&[], &[1, 2]);
+        // It reads what is late when more comes from elsewhere.
+        member.heals();
+        member.is_renewed(&[3], &[1, 2]);
+        assert_eq!(member.shown, [2], "what is late stands before that");
+        let past = history::Answer { entries: vec![member.entry(1), member.entry(2)], more: false };
+        member.is_answered(Payload::Past(past), |it| matches!(it, Payload::History(_)));
+        member.is_renewed(&[3], &[1, 2]);
+        assert_eq!(member.shown, [2, 1, 3]);
+        assert!(!member.asked.iter().any(|(_, asked)| matches!(asked, Payload::Renew(_))));
     }
 }

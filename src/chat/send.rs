@@ -26,6 +26,7 @@ use crate::id::NodeHandle;
 use crate::records::channel::{Entry, Log, Place};
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
+use crate::time::Time;
 
 /// How many messages of the user wait for one recipient.
 const OUTBOX_MAX: usize = 1000;
@@ -114,6 +115,17 @@ impl Outbox {
 pub(super) struct Term {
     epoch: u64,
     next_seq: u64,
+}
+
+impl Term {
+    /// A term whose places come after `last`, the newest one that is known.
+    ///
+    /// Its epoch is at least the clock, in milliseconds: so it is also higher than that of a root whose log
+    /// was lost with all copies, and another one than where the network is cut and others come after `last`.
+    fn after(last: Option<Place>, now: Time) -> Term {
+        let epoch = last.map_or(1, |last| last.epoch.saturating_add(1));
+        Term { epoch: epoch.max(now.as_micros() / 1_000), next_seq: 1 }
+    }
 }
 
 /// Messages that wait until enough copies have them.
@@ -206,18 +218,13 @@ impl Chat {
 
     /// The next place that this root gives out: after every message that it knows.
     ///
-    /// A term begins with a higher epoch than any message has, and than the terms of a root whose log
-    /// was lost with all copies: it is at least the clock, in milliseconds.
-    /// It ends when the root learns of a message that another has placed meanwhile.
+    /// A term ends when the root learns of a message that another has placed meanwhile.
     fn next_place(&mut self, cx: &Context<'_>, channel: &ChannelName) -> Place {
         let last = cx.records.channel(channel).and_then(|known| known.log.last());
         let place = |term: &Term| Place { epoch: term.epoch, root: self.me, seq: term.next_seq };
         let term = match self.terms.get(channel) {
             Some(term) if last < Some(place(term)) => *term,
-            _ => {
-                let epoch = last.map_or(1, |last| last.epoch.saturating_add(1));
-                Term { epoch: epoch.max(cx.now.as_micros() / 1_000), next_seq: 1 }
-            }
+            _ => Term::after(last, cx.now),
         };
         let place = place(&term);
         self.terms.insert(channel.clone(), Term { next_seq: term.next_seq + 1, ..term });
@@ -231,10 +238,9 @@ impl Chat {
         let is_credible = |seen: &Place| seen.epoch <= cx.now.as_micros() / 1_000 + EPOCH_AHEAD_MAX;
         let last = cx.records.channel(channel).and_then(|known| known.log.last());
         let Some(seen) = seen.filter(is_credible).filter(|seen| last < Some(*seen)) else { return };
-        let epoch = seen.epoch.saturating_add(1);
-        let term = self.terms.entry(channel.clone()).or_insert(Term { epoch, next_seq: 1 });
-        if term.epoch < epoch {
-            *term = Term { epoch, next_seq: 1 };
+        let comes_after = |term: &Term| seen.epoch < term.epoch;
+        if !self.terms.get(channel).is_some_and(comes_after) {
+            self.terms.insert(channel.clone(), Term::after(Some(seen), cx.now));
         }
     }
 
@@ -358,4 +364,51 @@ pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry, sai
         history: said != Said::Now,
         late: said == Said::Elsewhere,
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chord::Message;
+    use crate::chord::message::{Answer, Body, Route};
+    use crate::machine::{Input, Machine, Output};
+    use crate::node::{Command as Do, Node};
+
+    const NOW: Time = Time::from_micros(1_800_000_000_000_000);
+    const NOW_MILLIS: u64 = 1_800_000_000_000;
+
+    fn at(port: u16) -> NodeHandle {
+        NodeHandle::new(([127, 0, 0, 1], port).into())
+    }
+
+    /// The place that a root without a log gives to the message of someone who has seen `after`.
+    fn place_after(after: Place) -> Place {
+        let (mut root, mut outputs) = (Node::new("alice".parse().unwrap(), at(7000), NOW), Vec::new());
+        root.handle(NOW, Input::Command(Do::Start { bootstrap: None }), &mut outputs);
+        let author = at(7001);
+        let channel: ChannelName = "rust".parse().unwrap();
+        let key = RecordKey::Channel(channel.clone()).id();
+        let messages = vec![(MessageId { author, counter: 1 }, "text".to_owned())];
+        let request = Request { channel, from: "bob".parse().unwrap(), messages, after: Some(after) };
+        let body = Body::Request(Payload::Send(request));
+        let route = Message::Route(Route { key, origin: author, id: 7, hops: 0, last: true, body });
+        root.handle(NOW, Input::Message { from: author, message: route }, &mut outputs);
+        let place = |output| match output {
+            Output::Send {
+                message: Message::Reply { answer: Answer::Payload(Payload::Stored(place)), .. },
+                ..
+            } => Some(place),
+            _ => None,
+        };
+        outputs.into_iter().find_map(place).expect("the message is stored")
+    }
+
+    #[test]
+    fn a_root_that_comes_after_a_message_it_does_not_know_begins_a_term_of_its_own() {
+        let seen = |epoch| Place { epoch, root: at(7002), seq: 5 };
+        let own = |epoch| Place { epoch, root: at(7000), seq: 1 };
+        // In another part of the network, someone else comes after the same message at another time.
+        assert_eq!(place_after(seen(NOW_MILLIS - 1_000)), own(NOW_MILLIS));
+        assert_eq!(place_after(seen(NOW_MILLIS + 1_000)), own(NOW_MILLIS + 1_001));
+    }
 }

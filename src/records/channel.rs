@@ -91,11 +91,11 @@ impl Channel {
 
     /// Writes what a copy must know to know the same, of its log only what stands after `horizon`.
     ///
-    /// Which renewal of a lease a copy knows makes no difference: the next one is under way.
-    pub(super) fn write_facts(&self, facts: &mut Facts, horizon: Option<Place>) {
+    /// Which renewal of a lease a copy knows makes no difference while it holds: the next one is under way.
+    pub(super) fn write_facts(&self, now: Time, facts: &mut Facts, horizon: Option<Place>) {
         facts.number(self.members.len() as u64);
-        for member in self.members.all() {
-            facts.node(member.node).flag(member.joined).bytes(member.nick.as_str().as_bytes());
+        for (member, holds) in self.members.all(now) {
+            facts.node(member.node).flag(member.joined).flag(holds).bytes(member.nick.as_str().as_bytes());
         }
         for Entry { place, id, .. } in self.log.after(horizon) {
             facts.node(id.author).number(id.counter);

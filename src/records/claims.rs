@@ -65,10 +65,11 @@ impl Claims {
         self.0.get(now, holder)
     }
 
-    /// Writes what a copy must know to know the same; which renewal of a claim it knows makes no difference.
-    pub(super) fn write_facts(&self, facts: &mut Facts) {
-        for claim in self.0.all() {
-            facts.node(claim.holder).flag(claim.held);
+    /// Writes what a copy must know to know the same; which renewal of a claim it knows makes no difference
+    /// while it holds.
+    pub(super) fn write_facts(&self, now: Time, facts: &mut Facts) {
+        for (claim, holds) in self.0.all(now) {
+            facts.node(claim.holder).flag(claim.held).flag(holds);
         }
     }
 

@@ -112,8 +112,9 @@ impl<T: Leased> Leases<T> {
             .map(|held| &held.statement)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
-        self.0.values().map(|held| &held.statement)
+    /// All statements, and whether the lease of each has not ended.
+    pub(super) fn all(&self, now: Time) -> impl Iterator<Item = (&T, bool)> {
+        self.0.values().map(move |held| (&held.statement, now < held.issued + LEASE))
     }
 
     pub(super) fn set_revision(&mut self, author: &NodeHandle, revision: u64) {

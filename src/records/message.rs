@@ -70,7 +70,7 @@ impl Records {
             Message::Fetch { range, after, to_successor } => {
                 Some(self.on_fetch(now, chord, from, range, after, to_successor))
             }
-            Message::Offer { key, horizon } => Some(self.on_offer(chord, from, &key, horizon)),
+            Message::Offer { key, horizon } => Some(self.on_offer(now, chord, from, &key, horizon)),
             Message::Merged | Message::Fetched(_) | Message::Offered { .. } => None,
         }
     }

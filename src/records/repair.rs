@@ -147,6 +147,7 @@ impl Records {
 
     pub(super) fn on_offer<P: Clone>(
         &self,
+        now: Time,
         chord: &Chord<P>,
         from: NodeHandle,
         key: &RecordKey,
@@ -156,7 +157,7 @@ impl Records {
         let keeps = self.is_copy(from) && chord.is_root(key.id()) != Some(false);
         let keep = keeps || !self.is_ready(key.id());
         let own = self.horizon(key);
-        Message::Offered { digest: self.digest(key, horizon.max(own)), horizon: own, keep }
+        Message::Offered { digest: self.digest(now, key, horizon.max(own)), horizon: own, keep }
     }
 
     pub(super) fn on_offered<P: Clone + From<Message>>(
@@ -180,7 +181,7 @@ impl Records {
         if from == chord.me() {
             return true;
         }
-        if self.digest(&key, horizon.max(self.horizon(&key))) != digest {
+        if self.digest(now, &key, horizon.max(self.horizon(&key))) != digest {
             self.tell_root(now, chord, from, Told { key, keep, horizon, reached: 0 });
         } else if !keep {
             self.drop_copy(now, chord, from, key);
@@ -274,11 +275,11 @@ impl Records {
 
     /// A record summed up, of a channel's messages those after `horizon`: two copies that know the same have
     /// the same digest.
-    pub fn digest(&self, key: &RecordKey, horizon: Option<Place>) -> u64 {
+    pub fn digest(&self, now: Time, key: &RecordKey, horizon: Option<Place>) -> u64 {
         let mut facts = Facts::default();
         match self.held.get(key).map(|held| &held.record) {
-            Some(Record::Channel(channel)) => channel.write_facts(&mut facts, horizon),
-            Some(Record::Name(claims)) => claims.write_facts(&mut facts),
+            Some(Record::Channel(channel)) => channel.write_facts(now, &mut facts, horizon),
+            Some(Record::Name(claims)) => claims.write_facts(now, &mut facts),
             Some(Record::Mailbox(mailbox)) => mailbox.write_facts(&mut facts),
             None => {}
         }
@@ -373,6 +374,19 @@ mod tests {
             self.nodes.iter_mut().enumerate().find_map(|(i, (chord, _))| Some((i, chord.next_output()?)))
         }
 
+        /// A member's lease is renewed, and this node hears of it.
+        fn renew(&mut self, node: usize, version: u64) {
+            let member = self.nodes[0].0.me();
+            let nick = "n".parse().unwrap();
+            let membership = Membership { node: member, version, joined: true, nick };
+            self.nodes[node].1.merge(self.now, &self.key, Statement::Member(membership, Age::NEW));
+        }
+
+        fn is_equal(&self) -> bool {
+            let digest = |node: usize| self.nodes[node].1.digest(self.now, &self.key, None);
+            digest(0) == digest(1)
+        }
+
         fn horizon(&self, node: usize) -> Option<u64> {
             self.nodes[node].1.horizon(&self.key).map(|place| place.seq)
         }
@@ -426,6 +440,23 @@ mod tests {
         pair.learn(1, 1..=25, START);
         pair.settle();
         assert_eq!(pair.repair(), 0);
-        assert_eq!(pair.nodes[0].1.digest(&pair.key, None), pair.nodes[1].1.digest(&pair.key, None));
+        assert!(pair.is_equal());
+    }
+
+    #[test]
+    fn a_renewal_that_the_root_has_missed_reaches_it_once_the_lease_has_ended_there() {
+        let mut pair = Pair::new();
+        pair.renew(0, 1);
+        pair.settle();
+        pair.renew(0, 2);
+        pair.renew(1, 3);
+        assert!(pair.is_equal(), "both hold");
+        pair.repair();
+        pair.renew(1, 4);
+        assert_ne!(pair.repair(), 0, "after two minutes, that of the root has ended");
+        assert!(pair.is_equal());
+        let RecordKey::Channel(name) = &pair.key else { panic!("{}", pair.key) };
+        let root = pair.nodes[0].1.channel(name).unwrap();
+        assert!(root.is_member(pair.now, pair.nodes[0].0.me()));
     }
 }

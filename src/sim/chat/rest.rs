@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Oracle, Person};
+use super::{Message as Said, Oracle};
 use crate::chat::event::{MessageId, Recipient, SentState};
 use crate::chord::{Message, SUCCESSORS};
 use crate::id::{Id, NodeHandle};
@@ -12,6 +12,7 @@ use crate::records::claims::Claim;
 use crate::records::name::ChannelName;
 use crate::records::{ACKNOWLEDGED, COPIES, RecordKey};
 use crate::sim::{Network, ring};
+use crate::time::Time;
 
 impl Oracle {
     /// Checks what must be true at rest, and says what is not, or not yet.
@@ -27,30 +28,48 @@ impl Oracle {
         self.check_names(network, &ring)
     }
 
+    /// The messages that are stored in each channel.
+    fn stored(&self) -> BTreeMap<&ChannelName, BTreeSet<MessageId>> {
+        let mut stored: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for (&id, message) in &self.messages {
+            if let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) {
+                stored.entry(channel).or_default().insert(id);
+            }
+        }
+        stored
+    }
+
+    /// Who is there, with each channel that they have joined, and what of it they were not shown.
+    ///
+    /// Who comes later is shown the last messages, and here no channel has more.
+    fn missed<'a>(
+        &'a self,
+        network: &Network<Node>,
+        stored: &'a BTreeMap<&ChannelName, BTreeSet<MessageId>>,
+    ) -> impl Iterator<Item = (NodeHandle, &'a ChannelName, MessageId)> {
+        let there = self.people.iter().filter(|(node, _)| network.get(**node).is_some());
+        there.flat_map(|(&node, person)| {
+            let joined = person.joined.iter().filter_map(|channel| stored.get_key_value(channel));
+            joined.flat_map(move |(&channel, stored)| {
+                stored.difference(&person.shown).map(move |&id| (node, channel, id))
+            })
+        })
+    }
+
     /// Each message has come to an end, and one that is stored has reached whoever was there and stayed.
     fn check_messages(&self, network: &Network<Node>) -> Result<(), String> {
-        let mut stored: BTreeMap<&ChannelName, BTreeSet<MessageId>> = BTreeMap::new();
-        for (&id, message) in &self.messages {
-            match (&message.state, &message.to) {
-                (SentState::Queued, to) if network.get(id.author).is_some() => {
-                    return Err(format!("{id} to {to} waits for ever"));
-                }
-                (SentState::Stored, Recipient::Channel(channel)) => {
-                    stored.entry(channel).or_default().insert(id);
-                }
-                _ => {}
-            }
+        let waits = |(id, message): &(&MessageId, &Said)| {
+            message.state == SentState::Queued && network.get(id.author).is_some()
+        };
+        if let Some((id, message)) = self.messages.iter().find(waits) {
+            return Err(format!("{id} to {} waits for ever", message.to));
         }
-        for (node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
-            for (channel, stored) in person.joined.iter().filter_map(|channel| stored.get_key_value(channel))
-            {
-                // Who comes later is shown the last messages, and here no channel has more.
-                if let Some(id) = stored.difference(&person.shown).next() {
-                    return Err(format!("{node:?} was not shown {id}, which is stored in {channel}"));
-                }
+        match self.missed(network, &self.stored()).next() {
+            Some((node, channel, id)) => {
+                Err(format!("{node:?} was not shown {id}, which is stored in {channel}"))
             }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Who joined and did not leave is a member, and what was stored is in the log.
@@ -169,21 +188,15 @@ impl Oracle {
     /// How often a message that was acknowledged is missing: on its channel's root, or on the screen of a member
     /// who stayed.
     pub fn lost(&self, network: &Network<Node>) -> u64 {
-        let ring = Ring::of(network);
-        let mut lost = 0;
-        for (id, message) in &self.messages {
-            let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) else {
-                continue;
-            };
+        let (ring, stored) = (Ring::of(network), self.stored());
+        let mut lost = self.missed(network, &stored).count();
+        for (&channel, stored) in &stored {
             let root = ring.root(RecordKey::Channel(channel.clone()).id());
-            let is_known = root.records().channel(channel).is_some_and(|known| known.log.get(id).is_some());
-            lost += u64::from(!is_known);
-            let missed = |&(&node, person): &(&NodeHandle, &Person)| {
-                network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
-            };
-            lost += self.people.iter().filter(missed).count() as u64;
+            let known = root.records().channel(channel);
+            let is_known = |id: &&MessageId| known.is_some_and(|known| known.log.get(id).is_some());
+            lost += stored.iter().filter(|id| !is_known(id)).count();
         }
-        lost
+        lost as u64
     }
 
     fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = Known<'a>> {
@@ -275,13 +288,14 @@ struct Known<'a> {
 /// The nodes that run, in the order of the ring.
 struct Ring<'a> {
     nodes: Vec<&'a Node>,
+    now: Time,
 }
 
 impl<'a> Ring<'a> {
     fn of(network: &'a Network<Node>) -> Ring<'a> {
         let mut nodes: Vec<&Node> = network.machines().collect();
         nodes.sort_by_key(|node| node.me().id());
-        Ring { nodes }
+        Ring { nodes, now: network.now() }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -301,11 +315,15 @@ impl<'a> Ring<'a> {
         self.nodes[self.place(key)]
     }
 
+    fn digest(&self, node: &Node, key: &RecordKey) -> u64 {
+        node.records().digest(self.now, key, None)
+    }
+
     /// Whoever keeps a record and need not any more knows nothing of it that its root does not: it will drop it.
     fn check_spare_copies(&self) -> Result<(), String> {
         for node in &self.nodes {
             for (key, id) in node.records().keys() {
-                if node.records().digest(key, None) != self.root(id).records().digest(key, None) {
+                if self.digest(node, key) != self.digest(self.root(id), key) {
                     return Err(format!("{:?} has {key} as well, and knows something else of it", node.me()));
                 }
             }
@@ -319,10 +337,10 @@ impl<'a> Ring<'a> {
             self.nodes.iter().flat_map(|node| node.records().keys()).collect();
         for (key, id) in keys {
             let root = self.place(id);
-            let known = self.nodes[root].records().digest(key, None);
+            let known = self.digest(self.nodes[root], key);
             for i in 1..COPIES.min(self.nodes.len()) {
                 let copy = self.nodes[(root + i) % self.nodes.len()];
-                if copy.records().digest(key, None) != known {
+                if self.digest(copy, key) != known {
                     return Err(format!("{:?} does not know the same of {key} as its root", copy.me()));
                 }
             }
