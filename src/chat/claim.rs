@@ -133,7 +133,8 @@ impl Chat {
     ) -> chord::message::Number {
         let (holder, person, version) = (self.me, self.person, self.new_version(cx.now));
         let claim = Claim { holder, person, version, since, held };
-        cx.ask_root(&RecordKey::Name(nick.clone()), Payload::Claim(Request { nick, claim }))
+        let last_root = self.name_root.filter(|_| held && nick == self.nick);
+        cx.ask_root_again(&RecordKey::Name(nick.clone()), last_root, Payload::Claim(Request { nick, claim }))
     }
 
     pub(super) fn renew_name(&mut self, cx: &mut Context<'_>) {
@@ -171,7 +172,8 @@ impl Chat {
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }
 
-    pub(super) fn on_claimed(&mut self, cx: &mut Context<'_>, answer: Answer) {
+    pub(super) fn on_claimed(&mut self, cx: &mut Context<'_>, from: NodeHandle, answer: Answer) {
+        self.name_root = Some(from);
         match (&mut self.stage, answer) {
             (Stage::Starting(starting), Answer::Held | Answer::HeldWithMail) => {
                 let ring = starting.origin;
