@@ -158,7 +158,7 @@ impl Chat {
             let taken = Answer::Taken(other.holder);
             return cx.reply_read(request, Payload::Claimed(taken));
         }
-        let person = claim.person;
+        let (person, held) = (claim.person, claim.held);
         let waits = cx.records.mailbox(&nick).is_some_and(|mailbox| !mailbox.waiting(person).is_empty());
         let answer = if waits { Answer::HeldWithMail } else { Answer::Held };
         let key = RecordKey::Name(nick.clone());
@@ -166,9 +166,13 @@ impl Chat {
         if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.write(cx.now, &key, statement);
-        Chat::note_holder(cx, &nick, person);
         let payload = Payload::Claimed(answer);
+        let is_noted = Chat::note_holder(cx, &nick, person);
+        if is_noted && held && cx.records.is_renewal(cx.now, &key, &statement) {
+            cx.records.refresh(cx.now, &key, statement);
+            return cx.reply_read(request, payload);
+        }
+        cx.records.write(cx.now, &key, statement);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }
 
