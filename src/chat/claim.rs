@@ -135,7 +135,8 @@ impl Chat {
     ) -> chord::message::Number {
         let (holder, person, version) = (self.me, self.person, self.new_version(cx.now));
         let claim = Claim { holder, person, version, since, held };
-        cx.ask_root(&RecordKey::Name(nick.clone()), Payload::Claim(Request { nick, claim }))
+        let last_root = self.name_root.filter(|_| held && nick == self.nick);
+        cx.ask_root_again(&RecordKey::Name(nick.clone()), last_root, Payload::Claim(Request { nick, claim }))
     }
 
     pub(super) fn renew_name(&mut self, cx: &mut Context<'_>) {
@@ -159,7 +160,7 @@ impl Chat {
             let taken = Answer::Taken(other.holder);
             return cx.reply_read(request, Payload::Claimed(taken));
         }
-        let person = claim.person;
+        let (person, held) = (claim.person, claim.held);
         let waits = cx.records.mailbox(&nick).is_some_and(|mailbox| !mailbox.waiting(person).is_empty());
         let answer = if waits { Answer::HeldWithMail } else { Answer::Held };
         let key = RecordKey::Name(nick.clone());
@@ -167,13 +168,18 @@ impl Chat {
         if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
-        cx.records.write(cx.now, &key, statement);
-        Chat::note_holder(cx, &nick, person);
         let payload = Payload::Claimed(answer);
+        let is_noted = Chat::note_holder(cx, &nick, person);
+        if is_noted && held && cx.records.is_renewal(cx.now, &key, &statement) {
+            cx.records.refresh(cx.now, &key, statement);
+            return cx.reply_read(request, payload);
+        }
+        cx.records.write(cx.now, &key, statement);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }
 
-    pub(super) fn on_claimed(&mut self, cx: &mut Context<'_>, answer: Answer) {
+    pub(super) fn on_claimed(&mut self, cx: &mut Context<'_>, from: NodeHandle, answer: Answer) {
+        self.name_root = Some(from);
         match (&mut self.stage, answer) {
             (Stage::Starting(starting), Answer::Held | Answer::HeldWithMail) => {
                 let ring = starting.origin;

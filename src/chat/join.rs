@@ -90,6 +90,8 @@ pub struct MemberChanged {
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Session {
     pub(super) stage: Stage,
+    /// Who was the root of the channel when the user joined it or renewed the membership last.
+    pub(super) root: Option<NodeHandle>,
     /// How many messages from before are shown.
     pub(super) history: usize,
     /// Whether a former self was in the channel: instead of the last messages, the missed ones are shown.
@@ -227,9 +229,16 @@ impl Chat {
         }
     }
 
-    pub(super) fn on_joined_channel(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
+    pub(super) fn on_joined_channel(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: NodeHandle,
+        channel: ChannelName,
+        answer: Answer,
+    ) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
+        session.root = Some(from);
         let (history, returns) = (session.history, session.returns);
         if !returns {
             session.seen = answer.last;

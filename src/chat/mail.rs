@@ -166,13 +166,15 @@ impl Chat {
     }
 
     /// The root of a name remembers who has it: when they are away, mail can wait for them.
-    pub(super) fn note_holder(cx: &mut Context<'_>, nick: &Nick, person: Person) {
+    /// Returns whether it knew that.
+    pub(super) fn note_holder(cx: &mut Context<'_>, nick: &Nick, person: Person) -> bool {
         let known = cx.records.mailbox(nick).and_then(Mailbox::holder);
-        let is_noted = |known: Holder| known.person == person && cx.now < known.at + NOTED_EVERY;
-        if !known.is_some_and(is_noted) {
+        let is_noted = known.is_some_and(|known| known.person == person && cx.now < known.at + NOTED_EVERY);
+        if !is_noted {
             let holder = Holder { at: cx.now, person };
             cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), Statement::Holder(holder));
         }
+        is_noted
     }
 
     /// Asks for the letters to this person in the mailbox of a name that they have or had.

@@ -92,6 +92,8 @@ pub struct Chat {
     /// The search for another name, when someone turns out to have claimed this one earlier.
     renaming: Option<claim::Renaming>,
     renewed: Time,
+    /// Who was the root of the user's name last.
+    name_root: Option<NodeHandle>,
     expired: Time,
     /// If there is a disk: what is on it.
     kept: Option<restore::Kept>,
@@ -209,7 +211,12 @@ impl Context<'_> {
 
     /// Asks the root of a record.
     fn ask_root(&mut self, key: &RecordKey, payload: Payload) -> Number {
-        self.chord.request(self.now, key.id(), payload)
+        self.ask_root_again(key, None, payload)
+    }
+
+    /// The same for what nobody waits for, where it is known who was the root last.
+    fn ask_root_again(&mut self, key: &RecordKey, last: Option<NodeHandle>, payload: Payload) -> Number {
+        self.chord.request_by_hint(self.now, key.id(), last, payload)
     }
 }
 
@@ -236,6 +243,7 @@ impl Chat {
             claimed: now,
             renaming: None,
             renewed: now,
+            name_root: None,
             expired: now,
             kept: None,
             former: None,
@@ -335,15 +343,17 @@ impl Chat {
     pub fn on_reply(&mut self, cx: &mut Context<'_>, id: Number, from: NodeHandle, payload: Payload) {
         let Some(pending) = self.pending.remove(&id) else { return };
         match (pending, payload) {
-            (Pending::Claim, Payload::Claimed(answer)) => self.on_claimed(cx, answer),
+            (Pending::Claim, Payload::Claimed(answer)) => self.on_claimed(cx, from, answer),
             (Pending::Suggest(nick), Payload::Found(found)) => self.on_suggestion(cx, nick, found),
             (Pending::Rename(nick, since), Payload::Claimed(answer)) => {
                 self.on_renamed(cx, nick, since, answer);
             }
-            (Pending::Join(channel), Payload::Joined(answer)) => self.on_joined_channel(cx, channel, answer),
+            (Pending::Join(channel), Payload::Joined(answer)) => {
+                self.on_joined_channel(cx, from, channel, answer);
+            }
             (Pending::Leave(channel), Payload::Done) => self.on_left(cx, channel),
             (Pending::Renew(channel, asked), Payload::Renewed(answer)) => {
-                self.on_renewed(cx, id, channel, asked, answer);
+                self.on_renewed(cx, (id, from), channel, asked, answer);
             }
             (Pending::Send(channel), Payload::Stored(place)) => self.on_stored(cx, channel, place),
             (Pending::Who(channel), Payload::Members(members)) => self.on_members(cx, channel, members),

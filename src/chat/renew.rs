@@ -20,6 +20,7 @@ use super::send::Said;
 use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
+use crate::id::NodeHandle;
 use crate::records::channel::{Entry, Membership, Place};
 use crate::records::lease::{Age, RENEW_EVERY};
 use crate::records::name::ChannelName;
@@ -80,18 +81,25 @@ impl Chat {
         self.renewed = cx.now;
         self.renew_name(cx);
         for channel in self.joined().cloned().collect::<Vec<_>>() {
-            self.renew_membership(cx, &channel);
+            let last_root = self.sessions.get(&channel).and_then(|session| session.root);
+            self.renew_membership(cx, &channel, last_root);
         }
     }
 
     /// Asks the root of a channel, and returns the number of the request.
-    fn renew_membership(&mut self, cx: &mut Context<'_>, channel: &ChannelName) -> Option<Number> {
+    fn renew_membership(
+        &mut self,
+        cx: &mut Context<'_>,
+        channel: &ChannelName,
+        last_root: Option<NodeHandle>,
+    ) -> Option<Number> {
         let membership = self.membership(cx, true);
         let session = self.sessions.get(channel)?;
         let waiting = session.ahead.last_key_value().map(|(&place, _)| place);
         let (seen, from) = (session.seen, session.from);
         let request = Request { channel: channel.clone(), membership, seen, from };
-        let id = cx.ask_root(&RecordKey::Channel(channel.clone()), Payload::Renew(request));
+        let key = RecordKey::Channel(channel.clone());
+        let id = cx.ask_root_again(&key, last_root, Payload::Renew(request));
         self.pending.insert(id, Pending::Renew(channel.clone(), Asked { seen, waiting }));
         Some(id)
     }
@@ -101,7 +109,7 @@ impl Chat {
         if self.sessions.get(channel).is_none_or(|session| session.catching_up.is_some()) {
             return;
         }
-        let id = self.renew_membership(cx, channel);
+        let id = self.renew_membership(cx, channel, None);
         if let Some(session) = self.sessions.get_mut(channel) {
             session.catching_up = id;
         }
@@ -151,12 +159,13 @@ impl Chat {
     pub(super) fn on_renewed(
         &mut self,
         cx: &mut Context<'_>,
-        id: Number,
+        (id, from): (Number, NodeHandle),
         channel: ChannelName,
         asked: Asked,
         answer: Answer,
     ) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
+        session.root = Some(from);
         session.catching_up.take_if(|asked| *asked == id);
         if session.reading.is_some() {
             session.asks_again = true;

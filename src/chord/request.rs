@@ -6,6 +6,9 @@
 //!
 //! The origin has a deadline and sends the same number again, another way; who answers a repeat does
 //! not act twice, but gives the same answer.
+//!
+//! What is asked again and again goes to whoever was the root last: "a lookup's answer is a hint", and who is
+//! not the root any more hands it on like any other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -45,6 +48,8 @@ pub(super) struct Requests<P> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Waiting<P> {
     target: Target,
+    /// Who may be the root: the first try begins there.
+    hint: Option<NodeHandle>,
     body: Body<P>,
     deadline: Time,
     /// When it was sent, if that was once.
@@ -134,22 +139,29 @@ impl<P: Clone> Chord<P> {
     /// Asks the application at the root of `key`: [`Upcall::Reply`] or [`Upcall::Failed`] follows,
     /// with the number that is returned.
     pub fn request(&mut self, now: Time, key: Id, payload: P) -> Number {
+        self.request_by_hint(now, key, None, payload)
+    }
+
+    /// As [`Chord::request`], of whom it is known who was the root last, if so: that takes one hop.
+    ///
+    /// Nobody on the way notices that the root is silent, so it is not for what somebody waits for.
+    pub fn request_by_hint(&mut self, now: Time, key: Id, hint: Option<NodeHandle>, payload: P) -> Number {
         self.set_time(now);
-        self.ask_application(Target::Root(key), Body::Request(payload))
+        self.ask_application(Target::Root(key), hint, Body::Request(payload))
     }
 
     /// Asks the application of `node`: [`Upcall::Reply`] or [`Upcall::Failed`] follows,
     /// with the number that is returned.
     pub fn request_to(&mut self, now: Time, node: NodeHandle, payload: P) -> Number {
         self.set_time(now);
-        self.ask_application(Target::Node(node), Body::Request(payload))
+        self.ask_application(Target::Node(node), None, Body::Request(payload))
     }
 
     /// Looks for the root of `key`: [`Upcall::Root`] or [`Upcall::Failed`] follows,
     /// with the number that is returned.
     pub fn find_root(&mut self, now: Time, key: Id) -> Number {
         self.set_time(now);
-        self.ask_application(Target::Root(key), Body::FindRoot)
+        self.ask_application(Target::Root(key), None, Body::FindRoot)
     }
 
     /// Tells the application of `node` something that needs no answer.
@@ -180,7 +192,7 @@ impl<P: Clone> Chord<P> {
         self.send_reply(origin, id, 0, Answer::Payload(payload));
     }
 
-    fn ask_application(&mut self, target: Target, body: Body<P>) -> Number {
+    fn ask_application(&mut self, target: Target, hint: Option<NodeHandle>, body: Body<P>) -> Number {
         let id = self.new_number();
         if REQUESTS_MAX <= self.requests.waiting.len() {
             self.upcall(Upcall::Failed { id, why: Failure::TooMany });
@@ -189,6 +201,7 @@ impl<P: Clone> Chord<P> {
         let pause = self.round_trip.pause();
         let waiting = Waiting {
             target,
+            hint,
             body,
             deadline: self.now + REQUEST_DEADLINE,
             sent_once: Some(self.now),
@@ -222,7 +235,10 @@ impl<P: Clone> Chord<P> {
                     // All ways were tried.
                     waiting.hops.clear();
                 }
-                let hop = self.next_hop(key, &waiting.hops);
+                let hop = match (waiting.hint.take(), self.next_hop(key, &waiting.hops)) {
+                    (Some(hint), Hop::Root(_) | Hop::Before(_)) if hint != self.me => Hop::Before(hint),
+                    (_, hop) => hop,
+                };
                 let mut route = Route { key, origin: self.me, id, hops: 0, last: false, body };
                 if let (Hop::Root(node) | Hop::Before(node), true) = (hop, self.is_member()) {
                     route.last = hop == Hop::Root(node);

@@ -115,6 +115,11 @@ impl<P: Clone> Chord<P> {
         }
     }
 
+    /// Whether a question to the successor is under way.
+    pub fn asks_successor(&self) -> bool {
+        self.question.as_ref().is_some_and(|question| question.kind == Kind::Successor)
+    }
+
     fn ask(&mut self, to: NodeHandle, kind: Kind) {
         let number = self.new_number();
         self.question = Some(Question {

@@ -19,6 +19,11 @@ pub const RENEWAL_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Changed(Option<BTreeMap<(RecordKey, Subject), bool>>);
 
 impl Changed {
+    /// Whether anybody wants to know.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(super) fn note(&mut self, key: &RecordKey, subject: Subject, more_than_renewed: bool) {
         if let Some(changed) = &mut self.0 {
             *changed.entry((key.clone(), subject)).or_default() |= more_than_renewed;
@@ -69,11 +74,7 @@ impl Records {
     }
 
     /// Whether `statement` says no more than that what is known still holds.
-    pub(super) fn is_renewal(&self, now: Time, key: &RecordKey, statement: &Statement) -> bool {
-        if self.changed.0.is_none() {
-            // Nobody wants to know.
-            return false;
-        }
+    pub fn is_renewal(&self, now: Time, key: &RecordKey, statement: &Statement) -> bool {
         match (self.held.get(key).map(|held| &held.record), statement) {
             (Some(Record::Channel(channel)), Statement::Member(new, _)) => {
                 channel.member(now, &new.node).is_some_and(|(known, age)| {

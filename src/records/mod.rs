@@ -281,7 +281,7 @@ impl Records {
         if !statement.is_sound() || !self.has_room_for(key, &statement) {
             return false;
         }
-        let is_renewal = self.is_renewal(now, key, &statement);
+        let is_renewal = self.changed.is_wanted() && self.is_renewal(now, key, &statement);
         let held = match self.held.get_mut(key) {
             Some(held) => held,
             None => {

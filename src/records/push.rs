@@ -6,8 +6,9 @@
 //! To each receiver one message is under way at a time, with all that has changed since the last:
 //! so writes that come close together go out together, and what is acknowledged is one number.
 //!
-//! What nobody waits for, a renewed lease, goes out at once to the next node only, which is the root after
-//! a crash; the others are told of it with the next write, or after a few seconds.
+//! What nobody waits for, a renewed lease, goes with the next question of the ring to the next node only,
+//! which is the root after a crash: so it costs no packet of its own.
+//! The others are told of it with the next write, or after a few seconds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -49,9 +50,9 @@ struct Migration {
 impl Records {
     /// Learns a statement that is made to this node as the root, and only says once more what it said before.
     ///
-    /// The next node learns it at once.
-    /// Where that one crashes together with the root, the renewal may be lost: the author renews often
-    /// enough for that.
+    /// The next node learns it within a round of [stabilizing](Chord::stabilize).
+    /// Where this one crashes before, or that one together with it, the renewal may be lost: the author
+    /// renews often enough for that.
     pub fn refresh(&mut self, now: Time, key: &RecordKey, statement: Statement) {
         let urgent = self.pushes.urgent;
         self.write(now, key, statement);
@@ -82,7 +83,8 @@ impl Records {
         if self.pushes.due.is_some_and(|due| due <= now) {
             self.hurry();
         }
-        for (node, push) in self.idle_copies(targets.first()) {
+        let asked = targets.first().filter(|_| chord.asks_successor());
+        for (node, push) in self.idle_copies(asked) {
             let mine = |revision, _: &RecordKey, id| {
                 (chord.is_root(id) != Some(false) && self.is_ready(id)) || self.written.contains(&revision)
             };
@@ -105,9 +107,10 @@ impl Records {
         }
     }
 
-    fn idle_copies(&self, next: Option<&NodeHandle>) -> Vec<(NodeHandle, Push)> {
+    /// The copies that are to be told something now; the one that is `asked` something, whatever there is.
+    fn idle_copies(&self, asked: Option<&NodeHandle>) -> Vec<(NodeHandle, Push)> {
         let idle = |node: &NodeHandle, push: &Push| {
-            let revision = if next == Some(node) { self.revision } else { self.pushes.urgent };
+            let revision = if asked == Some(node) { self.revision } else { self.pushes.urgent };
             push.under_way.is_none() && push.acknowledged < revision
         };
         self.pushes
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewed_lease_is_told_to_the_next_node_at_once_and_to_the_others_with_the_next_write_or_later() {
+    fn a_renewed_lease_goes_to_the_next_node_with_a_question_and_to_the_others_with_a_write_or_later() {
         let mut ring = [7000, 7001, 7002].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
         let key = RecordKey::Channel("rust".parse().unwrap());
         ring.sort();
@@ -307,6 +310,8 @@ mod tests {
         assert_eq!(told(START, &mut records, &mut chord), [1, 1]);
 
         records.refresh(START, &key, membership(ring[0], 2));
+        assert_eq!(told(START, &mut records, &mut chord), [0, 0]);
+        chord.stabilize();
         assert_eq!(told(START, &mut records, &mut chord), [1, 0]);
         records.write(START, &key, membership(ring[1], 1));
         assert_eq!(told(START, &mut records, &mut chord), [1, 2], "together");

@@ -56,6 +56,27 @@ fn a_request_is_sent_again_under_the_same_number_and_given_up_in_the_end() {
     assert_eq!(tries[..5], [c, b, d, c, b], "the next try takes another way, until there is none");
 }
 
+#[test]
+fn a_request_with_a_hint_begins_there_and_takes_another_way_if_that_one_is_gone() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b, c, d]);
+    let routed = |outputs: &[Output<_>]| {
+        let way = |output: &Output<_>| match output {
+            Output::Send { to, message: Message::Route(route) } => Some((*to, route.last)),
+            _ => None,
+        };
+        outputs.iter().find_map(way).expect("it is sent")
+    };
+    node.request_by_hint(START, c.id(), Some(d), "x");
+    assert_eq!(routed(&outputs(&mut node)), (d, false), "who it is for, it finds out");
+    assert_eq!(routed(&lose(&mut node, d)), (b, false));
+    let id = node.request_by_hint(START, a.id(), Some(d), "x");
+    let request = Request { origin: a, id, payload: "x" };
+    assert_eq!(outputs(&mut node), [told(Upcall::Deliver { key: a.id(), request })], "it is the root itself");
+    node.request_by_hint(START, c.id(), Some(a), "x");
+    assert_eq!(routed(&outputs(&mut node)), (b, false), "it is not the root any more");
+}
+
 /// When `node` sends the request `id` again if nobody answers it, after `now`.
 fn sent_again(node: &mut Node, mut now: Time, id: Number) -> Time {
     loop {
