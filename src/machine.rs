@@ -1,5 +1,7 @@
 //! What the driver and the simulator run: a value that turns inputs into outputs.
 
+pub mod batches;
+
 use std::fmt;
 use std::time::Duration;
 

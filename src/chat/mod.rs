@@ -169,9 +169,10 @@ enum Then {
     Leave(leave::Acknowledged),
     Send(send::Acknowledged),
     Mail(mail::Acknowledged),
-    /// Members whom this root did not know until now are shown how far the channel is.
+    /// Members whom this root did not know until now are shown how far the channel is: up to `last`.
     CatchUp {
         channel: ChannelName,
+        last: Place,
         members: BTreeSet<NodeHandle>,
     },
     /// Who is concerned hears that this record was two.
@@ -426,7 +427,7 @@ impl Chat {
                 Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
                 Then::Send(send) => self.on_send_acknowledged(cx, send),
                 Then::Mail(mail) => Chat::on_mail_acknowledged(cx, mail),
-                Then::CatchUp { channel, members } => Chat::show_last(cx, channel, &members),
+                Then::CatchUp { channel, last, members } => Chat::show_again(cx, channel, last, &members),
                 Then::TellHealed(key) => Chat::tell_healed(cx, key),
             }
         }
@@ -440,7 +441,10 @@ impl Chat {
         behind: BTreeMap<ChannelName, BTreeSet<NodeHandle>>,
     ) {
         for (channel, members) in behind {
-            self.after_write(cx, Then::CatchUp { channel, members });
+            let last = cx.records.channel(&channel).and_then(|known| known.log.last());
+            if let Some(last) = last {
+                self.after_write(cx, Then::CatchUp { channel, last, members });
+            }
         }
     }
 

@@ -270,11 +270,19 @@ impl Chat {
         }
     }
 
-    /// Tells members the last message again: who has missed one before it asks for that.
-    pub(super) fn show_last(cx: &mut Context<'_>, channel: ChannelName, members: &BTreeSet<NodeHandle>) {
+    /// Tells members again the message at `last`, which enough copies have by now: who has missed one before it
+    /// asks for that.
+    ///
+    /// What has come after it, they are told once enough copies have that.
+    pub(super) fn show_again(
+        cx: &mut Context<'_>,
+        channel: ChannelName,
+        last: Place,
+        members: &BTreeSet<NodeHandle>,
+    ) {
         let Some(known) = cx.records.channel(&channel) else { return };
-        let Some(entry) = known.log.newest().cloned() else { return };
-        let delivery = Delivery { after: known.log.before(entry.place), channel, entry };
+        let Some(entry) = known.log.at(last).cloned() else { return };
+        let delivery = Delivery { after: known.log.before(last), channel, entry };
         for &member in members {
             cx.chord.tell(cx.now, member, Payload::Delivery(delivery.clone()));
         }
@@ -368,11 +376,14 @@ pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry, sai
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::chord::Message;
     use crate::chord::message::{Answer, Body, Route};
+    use crate::chord::{Chord, Message};
     use crate::machine::{Input, Machine, Output};
     use crate::node::{Command as Do, Node};
+    use crate::records::{self, Records};
 
     const NOW: Time = Time::from_micros(1_800_000_000_000_000);
     const NOW_MILLIS: u64 = 1_800_000_000_000;
@@ -410,5 +421,47 @@ mod tests {
         // In another part of the network, someone else comes after the same message at another time.
         assert_eq!(place_after(seen(NOW_MILLIS - 1_000)), own(NOW_MILLIS));
         assert_eq!(place_after(seen(NOW_MILLIS + 1_000)), own(NOW_MILLIS + 1_001));
+    }
+
+    /// The root of a channel, with two copies.
+    fn root(key: &RecordKey) -> (Chord<Payload>, Chat) {
+        let mut ring = [7000, 7001, 7002].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+        ring.sort();
+        let chords = ring.map(|me| Chord::ideal(&ring, me, 16, NOW));
+        let chord = chords.into_iter().find(|chord| chord.is_root(key.id()) == Some(true)).unwrap();
+        let chat = Chat::new("n".parse().unwrap(), chord.me(), NOW);
+        (chord, chat)
+    }
+
+    #[test]
+    fn members_are_shown_again_what_enough_copies_have_and_nothing_later() {
+        let channel: ChannelName = "rust".parse().unwrap();
+        let key = RecordKey::Channel(channel.clone());
+        let (mut chord, mut chat) = root(&key);
+        let (me, member) = (chord.me(), chord.successors()[0]);
+        let mut records = Records::default();
+        let says = |records: &mut Records, seq| {
+            let (place, id) = (Place { epoch: 1, root: me, seq }, MessageId { author: me, counter: seq });
+            let (from, text) = ("n".parse().unwrap(), "text".to_owned());
+            records.write(NOW, &key, Statement::Message(Entry { place, id, from, text, at: NOW }));
+        };
+        says(&mut records, 1);
+        let mut events = Vec::new();
+        let mut cx = Context { now: NOW, chord: &mut chord, records: &mut records, events: &mut events };
+        chat.catch_up_members(&cx, BTreeMap::from([(channel, BTreeSet::from([member]))]));
+        cx.records.push(NOW, cx.chord);
+        says(cx.records, 2);
+        let mut shown = Vec::new();
+        while let Some(chord::Output::Send { to, message }) = cx.chord.next_output() {
+            match message {
+                Message::Request { id, .. } => {
+                    assert!(cx.records.on_reply(NOW, cx.chord, id, to, records::Message::Merged));
+                    chat.finish_writes(&mut cx);
+                }
+                Message::Tell(Payload::Delivery(delivery)) => shown.push(delivery.entry.place.seq),
+                message => panic!("{message:?}"),
+            }
+        }
+        assert_eq!(shown, [1]);
     }
 }

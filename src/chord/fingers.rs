@@ -12,7 +12,7 @@ use crate::id::{ID_BITS, NodeHandle};
 use crate::time::Time;
 
 /// How often a finger is looked up again when all are known.
-const FIX_EVERY: Duration = Duration::from_secs(30);
+pub(crate) const FIX_EVERY: Duration = Duration::from_secs(30);
 
 /// How often while some are not: after a join, or after a finger was lost.
 const FIX_MISSING_EVERY: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@
 
 mod asleep;
 mod failure;
-mod fingers;
+pub(crate) mod fingers;
 mod ideal;
 mod join;
 mod leave;
@@ -25,7 +25,7 @@ mod route;
 mod stabilize;
 mod suspect;
 pub mod trace;
-mod unite;
+pub(crate) mod unite;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

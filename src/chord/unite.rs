@@ -38,10 +38,10 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often one of them is asked; the first moment follows from the node's id, so that the nodes of a
 /// ring do not ask all at once.
-const ASK_EVERY: Duration = Duration::from_secs(3);
+pub(crate) const ASK_EVERY: Duration = Duration::from_secs(3);
 
 /// The same for a node that has nobody.
-const ASK_ALONE_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const ASK_ALONE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the node rests through which this one has joined, once it is known to be in the same ring.
 const HOME_RESTS: Duration = Duration::from_secs(60);

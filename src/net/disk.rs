@@ -1,24 +1,15 @@
-//! The disk beside the network: nothing leaves the node before what it rests on is on the disk.
-//!
-//! ```text
-//! machine: Keep A, Send 1, Send 2   Keep B, Send 3          Send 4
-//! disk:    A begins                 waits for A    A done ► B begins          B done
-//! network:                                         1, 2                       3, 4
-//! ```
-//!
-//! While one batch is being written, all that comes is for the next one: so the disk is written as often as
-//! it can be, and never more often than that.
-//! What may wait is written with the next batch, or after the time that it may wait.
+//! The disk beside the network: nothing leaves the node before what it rests on is on the disk; see
+//! [`crate::machine::batches`].
 //!
 //! A disk that fails, or is too slow, is given up for the rest of the run: the chat goes on without it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::machine::{Keep, Output};
-use crate::store::{Changes, Writer};
+use crate::machine::Output;
+use crate::machine::batches::Batches;
+use crate::store::Writer;
 
 /// How long a batch may take to be written.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -32,18 +23,9 @@ const TOO_SLOW: &str = "it takes too long to write";
 /// The disk of a driver, or none.
 pub(super) struct Disk<E, M> {
     writer: Option<Writer>,
-    /// What goes into the next batch, and when that begins at the latest.
-    next: Changes,
-    due: Option<Instant>,
+    batches: Batches<Instant, E, M>,
     /// When the batch was begun that is being written.
     begun_at: Option<Instant>,
-    /// How many batches were begun, and how many are on the disk.
-    begun: u64,
-    done: u64,
-    /// After how many batches what comes now may leave the node.
-    needed: u64,
-    /// What waits, with the number of batches after which it may leave.
-    held: VecDeque<(u64, Output<E, M>)>,
     /// What the writer has answered.
     answer: Option<Result<(), String>>,
 }
@@ -51,49 +33,20 @@ pub(super) struct Disk<E, M> {
 impl<E, M> Disk<E, M> {
     /// Without a writer nothing is kept, and nothing waits.
     pub fn new(writer: Option<Writer>) -> Disk<E, M> {
-        Disk {
-            writer,
-            next: Changes::new(),
-            due: None,
-            begun_at: None,
-            begun: 0,
-            done: 0,
-            needed: 0,
-            held: VecDeque::new(),
-            answer: None,
-        }
+        Disk { writer, batches: Batches::default(), begun_at: None, answer: None }
     }
 
     /// Takes what a machine has put out, and gives it back if it may leave the node now.
     pub fn take(&mut self, now: Instant, output: Output<E, M>) -> Option<Output<E, M>> {
         match output {
-            Output::Keep(keep) => {
-                self.keep(now, keep);
-                None
-            }
-            output if self.needed <= self.done => Some(output),
-            output => {
-                self.held.push_back((self.needed, output));
-                None
-            }
-        }
-    }
-
-    fn keep(&mut self, now: Instant, Keep { key, value, within }: Keep) {
-        if self.writer.is_none() {
-            return;
-        }
-        self.next.insert(key, value);
-        let by = now + within;
-        self.due = Some(self.due.map_or(by, |due| due.min(by)));
-        if within.is_zero() {
-            self.needed = self.begun + 1;
+            Output::Keep(_) if self.writer.is_none() => None,
+            output => self.batches.take(now, output),
         }
     }
 
     /// What may leave the node now that did not before, if anything.
     pub fn release(&mut self) -> Option<Output<E, M>> {
-        self.held.pop_front_if(|(needed, _)| *needed <= self.done).map(|(_, output)| output)
+        self.batches.release()
     }
 
     /// Goes on: hears what the writer has answered, and begins the next batch if it is time.
@@ -104,20 +57,17 @@ impl<E, M> Disk<E, M> {
         match answer {
             Some(Ok(())) => {
                 self.begun_at = None;
-                self.done = self.begun;
+                self.batches.written();
             }
             Some(Err(reason)) => return Some(self.give_up(reason)),
             None => {}
         }
         let is_late = self.begun_at.is_some_and(|begun| begun + WRITE_TIME_MAX <= now);
-        if is_late || HELD_MAX < self.held.len() {
+        if is_late || HELD_MAX < self.batches.held() {
             return Some(self.give_up(TOO_SLOW.to_owned()));
         }
-        if self.begun_at.is_none() && self.due.is_some_and(|due| due <= now) {
-            self.due = None;
-            self.begun += 1;
+        if let Some(next) = self.batches.begin(now) {
             self.begun_at = Some(now);
-            let next = std::mem::take(&mut self.next);
             if !self.writer.as_ref().is_some_and(|writer| writer.begin(next)) {
                 return Some(self.give_up("the thread that writes has ended".to_owned()));
             }
@@ -127,15 +77,14 @@ impl<E, M> Disk<E, M> {
 
     fn give_up(&mut self, reason: String) -> String {
         self.writer = None;
-        self.next = Changes::new();
-        (self.due, self.begun_at) = (None, None);
-        self.done = self.needed;
+        self.begun_at = None;
+        self.batches.give_up();
         reason
     }
 
     /// When [`Disk::go_on`] is due, whatever the writer answers.
     pub fn due(&self) -> Option<Instant> {
-        self.begun_at.map(|begun| begun + WRITE_TIME_MAX).or(self.due)
+        self.begun_at.map(|begun| begun + WRITE_TIME_MAX).or(self.batches.due())
     }
 
     /// Waits until the writer has answered; for ever if nothing is being written.
@@ -160,7 +109,8 @@ impl<E, M> Disk<E, M> {
             if is_writing {
                 let _ = writer.done().await;
             }
-            if !self.next.is_empty() && writer.begin(self.next) {
+            let rest = self.batches.into_rest();
+            if !rest.is_empty() && writer.begin(rest) {
                 let _ = writer.done().await;
             }
             writer.close().await;
@@ -175,6 +125,8 @@ mod tests {
     use std::sync::mpsc as blocking;
 
     use super::*;
+    use crate::machine::Keep;
+    use crate::machine::batches::Changes;
 
     type Said = Output<&'static str, u32>;
 
@@ -229,8 +181,8 @@ mod tests {
             let (now, within) = (Instant::now(), Duration::from_secs(1));
             assert_eq!(disk.take(now, keep(1, within)), None);
             assert_eq!(disk.take(now, Output::Stop), Some(Output::Stop));
-            assert_eq!((disk.go_on(now), disk.begun, disk.due()), (None, 0, Some(now + within)));
-            assert_eq!((disk.go_on(now + within), disk.begun), (None, 1));
+            assert_eq!((disk.go_on(now), disk.begun_at, disk.due()), (None, None, Some(now + within)));
+            assert_eq!((disk.go_on(now + within), disk.begun_at), (None, Some(now + within)));
             permit.send(Ok(())).unwrap();
             disk.answered().await;
             assert_eq!((disk.go_on(now + within), disk.due()), (None, None));

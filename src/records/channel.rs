@@ -264,9 +264,9 @@ impl Log {
         self.entries.last_key_value().map(|(&place, _)| place)
     }
 
-    /// The newest message.
-    pub fn newest(&self) -> Option<&Entry> {
-        self.entries.last_key_value().map(|(_, (entry, _))| entry)
+    /// The message in this place.
+    pub fn at(&self, place: Place) -> Option<&Entry> {
+        self.entries.get(&place).map(|(entry, _)| entry)
     }
 
     /// The place of the message before `place`.

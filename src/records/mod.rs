@@ -19,7 +19,7 @@ pub mod mailbox;
 pub mod message;
 pub mod name;
 mod push;
-mod repair;
+pub(crate) mod repair;
 #[cfg(test)]
 mod tests;
 pub mod takeover;

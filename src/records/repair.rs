@@ -25,7 +25,7 @@ use crate::id::NodeHandle;
 use crate::time::Time;
 
 /// How often a copy asks after its records.
-const REPAIR_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const REPAIR_EVERY: Duration = Duration::from_secs(60);
 
 /// How long after the ring has changed around it: what has gone astray finds its root then.
 const REPAIR_SOON: Duration = Duration::from_secs(2);

@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, anyhow};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Changes, Item, Writer};
+use super::{Item, Writer};
+use crate::machine::batches::Changes;
 
 /// The name of the file in its directory.
 pub const FILE_NAME: &str = "chat.redb";

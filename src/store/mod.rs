@@ -20,7 +20,7 @@ mod writer;
 
 pub use directory::data_directory;
 pub use file::{FILE_NAME, Opened, open};
-pub use writer::{Changes, Writer};
+pub use writer::Writer;
 
 /// A value and its key, as they were kept.
 pub type Item = (Vec<u8>, Vec<u8>);

@@ -11,6 +11,7 @@ use redb::{Database, StorageBackend};
 
 use super::file::write;
 use super::*;
+use crate::machine::batches::Changes;
 
 /// In how many ways a file is damaged; each is opened.
 const DAMAGES: usize = 400;

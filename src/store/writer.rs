@@ -1,6 +1,5 @@
 //! The writer: a thread that puts one batch after the other on the disk.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,8 +8,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-/// What changes: the value under each key from now on, or nothing to forget it.
-pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+use crate::machine::batches::Changes;
 
 /// The driver's end of the thread that writes.
 ///

@@ -9,18 +9,26 @@
 //! oracle.borrow().check_rest(&network).unwrap();
 //! ```
 
+mod held;
 mod kind;
+mod order;
 #[cfg(test)]
 mod orders;
 mod rest;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use self::kind::{is_heartbeat, is_lease, kind};
-use super::{Network, Observer, ring};
+use self::watch::Position;
+use super::{Network, Observer, START};
 use crate::chat::event::{Event, MessageId, Recipient, SentState};
+use crate::chat::payload::Payload;
+use crate::chord;
+use crate::chord::message::Number;
 use crate::id::NodeHandle;
 use crate::node::Node;
+use crate::records::channel::Place;
 use crate::records::name::{ChannelName, Nick};
 use crate::time::Time;
 
@@ -52,6 +60,8 @@ pub enum Promise {
     Left,
     /// What an author is told of a message goes on, never back, and is so.
     State,
+    /// What is acknowledged is held by 3 nodes, or by every node where there are fewer.
+    Kept,
     /// A name has one holder.
     Name,
     /// The ring is one, in order; see [`crate::sim::ring`].
@@ -72,7 +82,13 @@ pub struct Oracle {
     /// What will be or was said, by its text.
     sayings: BTreeMap<String, (NodeHandle, Recipient)>,
     messages: BTreeMap<MessageId, Message>,
-    ring: BTreeMap<NodeHandle, Place>,
+    /// Which messages a root is asked to keep, by who asks and the number of the request.
+    asked: BTreeMap<(NodeHandle, Number), Vec<MessageId>>,
+    /// What stands where, of what was shown.
+    places: BTreeMap<(ChannelName, Place), MessageId>,
+    /// From when on all claims of the ring and of names hold, because nothing goes wrong, if ever.
+    calm_from: Option<Time>,
+    ring: BTreeMap<NodeHandle, Position>,
     /// What was seen, so that a test can show that it looked at something.
     pub seen: Seen,
 }
@@ -102,6 +118,8 @@ struct Person {
     nick: Nick,
     /// The nicks that they had before.
     nicks: BTreeSet<Nick>,
+    /// Since when they are ready.
+    since: Time,
     is_over: bool,
     /// Whether everything was handed over before that.
     in_good_order: bool,
@@ -112,29 +130,22 @@ struct Person {
     shown: BTreeSet<MessageId>,
     /// The last message of each author in each channel.
     last_of: BTreeMap<(ChannelName, NodeHandle), u64>,
-    /// The number of the last message in each channel and epoch.
-    last: BTreeMap<(ChannelName, u64), u64>,
-    /// Epoch and number of the last message in each channel.
-    last_place: BTreeMap<ChannelName, (u64, u64)>,
+    /// The newest place of what was shown of each channel.
+    newest: BTreeMap<ChannelName, Place>,
 }
 
 #[derive(Debug)]
 struct Message {
     to: Recipient,
     state: SentState,
-    /// The epochs in which somebody was shown it, and its number in each; more than one where there were
-    /// two roots.
-    places: BTreeMap<u64, u64>,
+    /// Where it stood when somebody was shown it; more than one place where there were two roots.
+    places: BTreeSet<Place>,
+    /// Where it stands, as members were told.
+    told: BTreeSet<Place>,
     text: Option<String>,
-}
-
-/// What the ring looked like at one node.
-#[derive(Debug, PartialEq, Eq)]
-struct Place {
-    predecessor: Option<NodeHandle>,
-    successors: Vec<NodeHandle>,
-    comes_round: bool,
-    leaves: bool,
+    /// Who held it when they ended, until it was acknowledged.
+    ended: BTreeSet<NodeHandle>,
+    acknowledged: Option<held::Acknowledged>,
 }
 
 impl Oracle {
@@ -148,6 +159,9 @@ impl Oracle {
             people: BTreeMap::new(),
             sayings: BTreeMap::new(),
             messages: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            places: BTreeMap::new(),
+            calm_from: (weather == Weather::Fair).then_some(START),
             ring: BTreeMap::new(),
             seen: Seen::default(),
         }
@@ -179,8 +193,6 @@ impl Oracle {
                 let person = self.person(node);
                 person.joined.insert(channel.clone());
                 person.left.remove(channel);
-                // Another root may not know yet what was shown before.
-                person.last_place.remove(channel);
             }
             Event::Left { channel } => {
                 let person = self.person(node);
@@ -189,10 +201,16 @@ impl Oracle {
             }
             Event::Message { channel, from, text, id, epoch, seq, late, .. } => {
                 self.on_message(network.now(), node, channel, (from, text, *id));
-                self.check_order(network.now(), node, channel, *id, (*epoch, *seq), *late);
+                self.check_order(network, node, channel, *id, (*epoch, *seq), *late);
+                self.check_held(network, node, *id);
             }
             Event::Private { from, text, id, .. } => self.on_private(network.now(), node, from, text, *id),
-            Event::Sent { id, to, state } => self.on_sent(network.now(), node, *id, to, state),
+            Event::Sent { id, to, state } => {
+                self.on_sent(network.now(), node, *id, to, state);
+                if *state == SentState::Stored {
+                    self.check_held(network, node, *id);
+                }
+            }
             Event::Migrated { .. } => self.seen.migrated += 1,
             Event::Renamed { nick, was, .. } => {
                 let person = self.person(node);
@@ -200,7 +218,7 @@ impl Oracle {
                 person.nicks.insert(was.clone());
             }
             Event::Bye { not_handed_over } => {
-                if self.weather == Weather::Fair && !not_handed_over.is_empty() {
+                if self.is_calm(network.now()) && !not_handed_over.is_empty() {
                     let what = format!("{node:?} leaves behind {not_handed_over:?}");
                     self.breaks(network.now(), Promise::Ring, what);
                 }
@@ -222,13 +240,13 @@ impl Oracle {
         let is_there = |&(&other, person): &(&NodeHandle, &Person)| {
             other != node && person.nick == *nick && network.get(other).is_some_and(|it| it.chat().is_ready())
         };
-        if self.weather == Weather::Fair
+        if self.is_calm(network.now())
             && let Some((other, _)) = self.people.iter().find(is_there)
         {
             let what = format!("{node:?} has the name {nick}, which {other:?} has");
             self.breaks(network.now(), Promise::Name, what);
         }
-        self.people.insert(node, Person::new(nick.clone()));
+        self.people.insert(node, Person::new(nick.clone(), network.now()));
     }
 
     fn on_message(
@@ -251,43 +269,6 @@ impl Oracle {
     fn check_once(&mut self, now: Time, node: NodeHandle, id: MessageId) {
         if !self.person(node).shown.insert(id) {
             self.breaks(now, Promise::Once, format!("{node:?} is shown {id} twice"));
-        }
-    }
-
-    /// What is shown late has its place before what was shown, and says so.
-    fn check_order(
-        &mut self,
-        now: Time,
-        node: NodeHandle,
-        channel: &ChannelName,
-        id: MessageId,
-        (epoch, seq): (u64, u64),
-        late: bool,
-    ) {
-        let one_root = self.weather != Weather::Split;
-        let Some(message) = self.messages.get_mut(&id) else { return };
-        let before = *message.places.entry(epoch).or_insert(seq);
-        if before != seq || (one_root && 1 < message.places.len()) {
-            let what = format!("{id} has several places: {:?}, and {seq} in {epoch}", message.places);
-            self.breaks(now, Promise::Order, what);
-        }
-        if late {
-            if one_root {
-                self.breaks(now, Promise::Order, format!("{node:?} is shown {id} late"));
-            }
-            return;
-        }
-        let person = self.person(node);
-        let last_of_author = person.last_of.insert((channel.clone(), id.author), id.counter);
-        let last_in_epoch = person.last.insert((channel.clone(), epoch), seq);
-        let last = person.last_place.insert(channel.clone(), (epoch, seq));
-        if Some(id.counter) <= last_of_author {
-            let what = format!("{node:?} is shown {id} after a later one of its author");
-            self.breaks(now, Promise::Order, what);
-        }
-        if Some(seq) <= last_in_epoch || Some((epoch, seq)) <= last {
-            let what = format!("{node:?} is shown {id} at {epoch}, {seq} after {last:?}, {last_in_epoch:?}");
-            self.breaks(now, Promise::Order, what);
         }
     }
 
@@ -355,62 +336,20 @@ impl Oracle {
             SentState::Queued => {}
         }
     }
-
-    /// Checks the ring if it has changed at `node`.
-    fn look_at_ring(&mut self, network: &Network<Node>, node: NodeHandle) {
-        let chord = network.get(node).map(Node::chord).filter(|chord| chord.is_in_ring());
-        let place = chord.map(|chord| Place {
-            predecessor: chord.predecessor(),
-            successors: chord.successors().to_vec(),
-            comes_round: chord.comes_round(),
-            leaves: chord.is_leaving(),
-        });
-        if self.ring.get(&node) == place.as_ref() {
-            return;
-        }
-        match place {
-            Some(place) => self.ring.insert(node, place),
-            None => self.ring.remove(&node),
-        };
-        // Several may have gone at the same moment.
-        self.ring.retain(|&node, _| network.get(node).is_some());
-        self.seen.ring_changes += 1;
-        // A leaver belongs to the ring as long as others count on it.
-        let with_leavers = ring::check(&self.ring_members(|_, _| true));
-        if let Err(violation) =
-            with_leavers.or_else(|_| ring::check(&self.ring_members(|_, place| !place.leaves)))
-        {
-            let what = format!("{violation}: {:?}", self.ring_members(|_, _| true));
-            self.breaks(network.now(), Promise::Ring, what);
-        }
-    }
-
-    fn ring_members(&self, counts: impl Fn(NodeHandle, &Place) -> bool) -> Vec<ring::Member<'_>> {
-        self.ring
-            .iter()
-            .filter(|&(&node, place)| counts(node, place))
-            .map(|(&node, place)| ring::Member {
-                node,
-                predecessor: place.predecessor,
-                successors: &place.successors,
-                comes_round: place.comes_round,
-            })
-            .collect()
-    }
 }
 
 impl Person {
-    fn new(nick: Nick) -> Person {
+    fn new(nick: Nick, since: Time) -> Person {
         Person {
             nick,
+            since,
             is_over: false,
             in_good_order: true,
             joined: BTreeSet::new(),
             left: BTreeSet::new(),
             shown: BTreeSet::new(),
             last_of: BTreeMap::new(),
-            last: BTreeMap::new(),
-            last_place: BTreeMap::new(),
+            newest: BTreeMap::new(),
             nicks: BTreeSet::new(),
         }
     }
@@ -418,7 +357,15 @@ impl Person {
 
 impl Message {
     fn new(to: Recipient) -> Message {
-        Message { to, state: SentState::Queued, places: BTreeMap::new(), text: None }
+        Message {
+            to,
+            state: SentState::Queued,
+            places: BTreeSet::new(),
+            told: BTreeSet::new(),
+            text: None,
+            ended: BTreeSet::new(),
+            acknowledged: None,
+        }
     }
 }
 
@@ -427,9 +374,21 @@ impl Observer<Node> for Oracle {
         self.on_event(network, node, event);
     }
 
+    fn sent(
+        &mut self,
+        network: &Network<Node>,
+        from: NodeHandle,
+        to: NodeHandle,
+        message: &chord::Message<Payload>,
+    ) {
+        self.on_sent_message(network, from, to, message);
+    }
+
+    fn ends(&mut self, network: &Network<Node>, node: NodeHandle) {
+        self.note_end(network, node);
+    }
+
     fn after(&mut self, network: &Network<Node>, node: NodeHandle) {
-        if self.weather == Weather::Fair {
-            self.look_at_ring(network, node);
-        }
+        self.look_at_ring(network, node);
     }
 }

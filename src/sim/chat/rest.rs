@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Message as Said, Oracle};
+use super::{Oracle, Person};
 use crate::chat::event::{MessageId, Recipient, SentState};
 use crate::chord::{Message, SUCCESSORS};
 use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine};
 use crate::node::Node;
 use crate::records::claims::Claim;
-use crate::records::name::ChannelName;
+use crate::records::name::{ChannelName, Nick};
 use crate::records::{ACKNOWLEDGED, COPIES, RecordKey};
 use crate::sim::{Network, ring};
 use crate::time::Time;
@@ -22,57 +22,99 @@ impl Oracle {
             return Ok(());
         }
         ring.check()?;
-        self.check_messages(network)?;
+        self.check_messages(network, &ring)?;
         ring.check_copies()?;
         self.check_channels(network, &ring)?;
         self.check_names(network, &ring)
     }
 
-    /// The messages that are stored in each channel.
-    fn stored(&self) -> BTreeMap<&ChannelName, BTreeSet<MessageId>> {
-        let mut stored: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    /// Each message has come to an end, and what was acknowledged has reached whom it is for, or waits.
+    fn check_messages(&self, network: &Network<Node>, ring: &Ring<'_>) -> Result<(), String> {
+        let mut acknowledged: BTreeMap<&ChannelName, BTreeSet<MessageId>> = BTreeMap::new();
         for (&id, message) in &self.messages {
-            if let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) {
-                stored.entry(channel).or_default().insert(id);
+            match &message.to {
+                to if message.state == SentState::Queued && network.get(id.author).is_some() => {
+                    return Err(format!("{id} to {to} waits for ever"));
+                }
+                Recipient::Channel(channel) if message.is_acknowledged() => {
+                    acknowledged.entry(channel).or_default().insert(id);
+                }
+                Recipient::Nick(nick) if message.is_acknowledged() => {
+                    self.check_letter(network, ring, (nick, id))?;
+                }
+                _ => {}
             }
         }
-        stored
+        let mut channels: BTreeSet<&ChannelName> = acknowledged.keys().copied().collect();
+        channels.extend(ring.nodes.iter().flat_map(|node| node.records().channels().map(|(name, ..)| name)));
+        for channel in channels {
+            let acknowledged = acknowledged.remove(channel).unwrap_or_default();
+            self.check_log(network, ring, channel, &acknowledged)?;
+        }
+        Ok(())
     }
 
-    /// Who is there, with each channel that they have joined, and what of it they were not shown.
-    ///
-    /// Who comes later is shown the last messages, and here no channel has more.
-    fn missed<'a>(
-        &'a self,
+    /// The log of a channel has all that was acknowledged, and all that it has was shown to whoever was there
+    /// and stayed.
+    fn check_log(
+        &self,
         network: &Network<Node>,
-        stored: &'a BTreeMap<&ChannelName, BTreeSet<MessageId>>,
-    ) -> impl Iterator<Item = (NodeHandle, &'a ChannelName, MessageId)> {
-        let there = self.people.iter().filter(|(node, _)| network.get(**node).is_some());
-        there.flat_map(|(&node, person)| {
-            let joined = person.joined.iter().filter_map(|channel| stored.get_key_value(channel));
-            joined.flat_map(move |(&channel, stored)| {
-                stored.difference(&person.shown).map(move |&id| (node, channel, id))
-            })
-        })
+        ring: &Ring<'_>,
+        channel: &ChannelName,
+        acknowledged: &BTreeSet<MessageId>,
+    ) -> Result<(), String> {
+        let root = ring.root(RecordKey::Channel(channel.clone()).id());
+        let (mut logged, mut last_of) = (BTreeSet::new(), BTreeMap::new());
+        for entry in root.records().channel(channel).into_iter().flat_map(|channel| channel.log.after(None)) {
+            let id = entry.id;
+            logged.insert(id);
+            if Some(id.counter) < last_of.insert(id.author, id.counter) {
+                return Err(format!("{id} stands in {channel} after a later one of its author"));
+            }
+        }
+        if let Some(id) = acknowledged.difference(&logged).next() {
+            return Err(format!("{id} is stored in {channel}, but {:?} does not know it", root.me()));
+        }
+        for (node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
+            // Who comes later is shown the last messages, and here no channel has more.
+            if person.joined.contains(channel)
+                && let Some(id) = logged.difference(&person.shown).next()
+            {
+                return Err(format!("{node:?} was not shown {id}, which is in the log of {channel}"));
+            }
+        }
+        Ok(())
     }
 
-    /// Each message has come to an end, and one that is stored has reached whoever was there and stayed.
-    fn check_messages(&self, network: &Network<Node>) -> Result<(), String> {
-        let waits = |(id, message): &(&MessageId, &Said)| {
-            message.state == SentState::Queued && network.get(id.author).is_some()
-        };
-        if let Some((id, message)) = self.messages.iter().find(waits) {
-            return Err(format!("{id} to {} waits for ever", message.to));
+    /// A letter that was acknowledged has been shown to its receiver, or waits for them, who are away.
+    fn check_letter(
+        &self,
+        network: &Network<Node>,
+        ring: &Ring<'_>,
+        (nick, id): (&Nick, MessageId),
+    ) -> Result<(), String> {
+        if self.was_shown(id) {
+            return Ok(());
         }
-        match self.missed(network, &self.stored()).next() {
-            Some((node, channel, id)) => {
-                Err(format!("{node:?} was not shown {id}, which is stored in {channel}"))
-            }
+        let root = ring.root(RecordKey::Mailbox(nick.clone()).id());
+        let Some(letter) = root.records().mailbox(nick).and_then(|mailbox| mailbox.letter(&id)) else {
+            return Err(format!("{id} is stored for {nick}, but {:?} does not know it", root.me()));
+        };
+        if letter.text.is_none() {
+            return Err(format!("{id} is struck off for {nick}, who was not shown it"));
+        }
+        let is_receiver = |node: &&Node| node.chat().is_ready() && node.chat().person() == letter.to;
+        match network.machines().find(is_receiver) {
+            Some(node) => Err(format!("{id} waits for {nick}, who is there: {:?}", node.me())),
             None => Ok(()),
         }
     }
 
-    /// Who joined and did not leave is a member, and what was stored is in the log.
+    fn was_shown(&self, id: MessageId) -> bool {
+        self.messages.get(&id).is_some_and(|message| message.text.is_some())
+    }
+
+    /// Who joined and did not leave is a member.
     fn check_channels(&self, network: &Network<Node>, ring: &Ring<'_>) -> Result<(), String> {
         let mut members: BTreeMap<&ChannelName, BTreeSet<NodeHandle>> = BTreeMap::new();
         for (&node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
@@ -95,16 +137,6 @@ impl Oracle {
             let joined = members.remove(channel).unwrap_or_default();
             if known != joined {
                 return Err(format!("{channel} has the members {known:?}, but {joined:?} joined and stayed"));
-            }
-        }
-        for (id, message) in &self.messages {
-            if let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) {
-                let root = ring.root(RecordKey::Channel(channel.clone()).id());
-                let is_known =
-                    root.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some());
-                if !is_known {
-                    return Err(format!("{id} is stored in {channel}, but {:?} does not know it", root.me()));
-                }
             }
         }
         Ok(())
@@ -172,45 +204,37 @@ impl Oracle {
     /// many as it was acknowledged by: "no crash of fewer nodes than that loses it".
     pub fn is_kept_somewhere_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
         let there: Vec<&Node> = network.machines().filter(|node| node.chord().is_in_ring()).collect();
-        self.messages.iter().all(|(id, message)| {
-            let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) else {
-                return true;
-            };
-            let keeps = |node: &&&Node| {
-                node.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some())
-            };
-            let keepers = there.iter().filter(keeps);
+        self.messages.iter().filter(|(_, message)| message.must_be_kept()).all(|(id, message)| {
+            let keepers = there.iter().filter(|node| message.is_held_by(id, node));
             let others = keepers.clone().filter(|node| !gone.contains(&node.me())).count();
             0 < others && (ACKNOWLEDGED.min(there.len()) <= keepers.count() || gone.is_empty())
         })
     }
 
-    /// How often a message that was acknowledged is missing: on its channel's root, or on the screen of a member
-    /// who stayed.
+    /// How often a message that was acknowledged is missing: on the root that should keep it, or on the screen of
+    /// a member who stayed.
     pub fn lost(&self, network: &Network<Node>) -> u64 {
-        let (ring, stored) = (Ring::of(network), self.stored());
-        let mut lost = self.missed(network, &stored).count();
-        for (&channel, stored) in &stored {
-            let root = ring.root(RecordKey::Channel(channel.clone()).id());
-            let known = root.records().channel(channel);
-            let is_known = |id: &&MessageId| known.is_some_and(|known| known.log.get(id).is_some());
-            lost += stored.iter().filter(|id| !is_known(id)).count();
+        let ring = Ring::of(network);
+        let mut lost = 0;
+        for (id, message) in self.messages.iter().filter(|(_, message)| message.must_be_kept()) {
+            let Some(key) = message.key() else { continue };
+            lost += u64::from(!message.is_held_by(id, ring.root(key.id())));
+            let Recipient::Channel(channel) = &message.to else { continue };
+            let missed = |&(&node, person): &(&NodeHandle, &Person)| {
+                network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
+            };
+            lost += self.people.iter().filter(missed).count() as u64;
         }
-        lost as u64
+        lost
     }
 
     fn acknowledged<'a>(&'a self, network: &'a Network<Node>) -> impl Iterator<Item = Known<'a>> {
         let now = network.now();
-        let messages = self.messages.iter().filter_map(|(id, message)| match &message.to {
-            Recipient::Channel(channel) => {
-                let is_known = move |node: &Node| {
-                    node.records().channel(channel).is_some_and(|channel| channel.log.get(id).is_some())
-                };
-                let key = RecordKey::Channel(channel.clone()).id();
-                let is_certain = message.state == SentState::Stored;
-                Some(Known { key, is_certain, is_known: Box::new(is_known) })
-            }
-            Recipient::Nick(_) | Recipient::Node(_) => None,
+        let messages = self.messages.iter().filter_map(|(id, message)| {
+            let key = message.key()?.id();
+            let is_certain = message.must_be_kept();
+            let is_known = Box::new(move |node: &Node| message.is_held_by(id, node));
+            Some(Known { key, is_certain, is_known })
         });
         // Who crashed may be forgotten; who is there, or went in good order, must not be mistaken.
         let people = self.people.iter().filter(|(node, _)| !self.has_crashed(network, **node));

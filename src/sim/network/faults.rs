@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{Event, Host, Network};
 use crate::id::NodeHandle;
-use crate::sim::{Simulated, What};
+use crate::sim::{START, Simulated, What};
+use crate::time::Time;
 
 /// What becomes of messages between two parts of a network that was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +51,10 @@ impl<M: Simulated> Network<M> {
 
     /// Ends the machine at `host`.
     pub(super) fn end(&mut self, host: Host, verb: &'static str, silent: bool) {
-        let state = &mut self.hosts[host as usize];
-        let node = state.handle;
+        let node = self.hosts[host as usize].handle;
+        self.observed(|network, observer| observer.ends(network, node));
         self.trace.add(self.now, || What::Fate { node, verb });
+        let state = &mut self.hosts[host as usize];
         state.machine = None;
         let incarnation = state.incarnation;
         state.incarnation += 1;
@@ -100,12 +102,31 @@ impl<M: Simulated> Network<M> {
         host.is_some_and(|host| self.hosts[*host as usize].frozen_until.is_some())
     }
 
+    /// Since when what runs at `node` has run without being frozen, if it does.
+    pub fn awake_since(&self, node: NodeHandle) -> Option<Time> {
+        let host = &self.hosts[*self.by_id.get(&node.id())? as usize];
+        (host.machine.is_some() && host.frozen_until.is_none()).then_some(host.awake_since)
+    }
+
+    /// Since when `a` and `b` can reach each other, as far as cuts go, if they can.
+    ///
+    /// Of earlier cuts, only the last one counts.
+    pub fn reached_since(&self, a: NodeHandle, b: NodeHandle) -> Option<Time> {
+        let parts = |division: &Division| (division.part)(a) != (division.part)(b);
+        match (&self.division, &self.healed) {
+            (Some(division), _) if parts(division) => None,
+            (_, Some((division, healed))) if parts(division) => Some(*healed),
+            _ => Some(START),
+        }
+    }
+
     pub(super) fn thaw(&mut self, host: Host) -> Option<Host> {
         let state = &mut self.hosts[host as usize];
         if state.frozen_until != Some(self.now) {
             return None;
         }
         state.frozen_until = None;
+        state.awake_since = self.now;
         let (node, incarnation) = (state.handle, state.incarnation);
         self.trace.add(self.now, || What::Fate { node, verb: "goes on" });
         self.queue.push(self.now, Event::Backlog { node: host, incarnation });
@@ -138,7 +159,7 @@ impl<M: Simulated> Network<M> {
     /// Ends the partition.
     pub fn heal(&mut self) {
         self.trace.add(self.now, || What::Note("the network is whole".to_owned()));
-        self.division = None;
+        self.healed = self.division.take().map(|division| (division, self.now)).or(self.healed.take());
     }
 
     /// What happens to messages between two hosts, if they are cut from one another.

@@ -46,6 +46,16 @@ pub trait Observer<M: Simulated> {
         let _ = (network, node, event);
     }
 
+    /// `message` leaves `from`, which has done already what it says.
+    fn sent(&mut self, network: &Network<M>, from: NodeHandle, to: NodeHandle, message: &M::Message) {
+        let _ = (network, from, to, message);
+    }
+
+    /// `node` is about to end: this is the last time that its machine can be looked at.
+    fn ends(&mut self, network: &Network<M>, node: NodeHandle) {
+        let _ = (network, node);
+    }
+
     /// Something happened to `node`: no other machine has changed since the call before.
     fn after(&mut self, network: &Network<M>, node: NodeHandle) {
         let _ = (network, node);
@@ -55,6 +65,14 @@ pub trait Observer<M: Simulated> {
 impl<M: Simulated, O: Observer<M>> Observer<M> for std::rc::Rc<std::cell::RefCell<O>> {
     fn told(&mut self, network: &Network<M>, node: NodeHandle, event: &M::Event) {
         self.borrow_mut().told(network, node, event);
+    }
+
+    fn sent(&mut self, network: &Network<M>, from: NodeHandle, to: NodeHandle, message: &M::Message) {
+        self.borrow_mut().sent(network, from, to, message);
+    }
+
+    fn ends(&mut self, network: &Network<M>, node: NodeHandle) {
+        self.borrow_mut().ends(network, node);
     }
 
     fn after(&mut self, network: &Network<M>, node: NodeHandle) {
@@ -116,6 +134,8 @@ pub struct Network<M: Simulated> {
     observers: Vec<Box<dyn Observer<M>>>,
     kind: Option<fn(&M::Message) -> &'static str>,
     division: Option<faults::Division>,
+    /// Into which parts the network was cut last, and when it was whole again.
+    healed: Option<(faults::Division, Time)>,
     fingerprint: u64,
     /// What machines told their users since the observers last heard.
     told: Vec<(NodeHandle, M::Event)>,
@@ -134,6 +154,8 @@ struct HostState<M: Simulated> {
     /// Whether nothing answers here, not even with a refusal.
     silent: bool,
     frozen_until: Option<Time>,
+    /// When it began to run, or went on after it was frozen.
+    awake_since: Time,
     /// What arrived while the node was frozen.
     backlog: VecDeque<Input<M::Command, M::Message>>,
     /// When the queue holds wake-ups for this host, the latest first.
@@ -194,6 +216,7 @@ impl<M: Simulated> Network<M> {
             observers: Vec::new(),
             kind: None,
             division: None,
+            healed: None,
             fingerprint: 0,
             told: Vec::new(),
             outputs: Vec::new(),
@@ -241,6 +264,7 @@ impl<M: Simulated> Network<M> {
         state.machine = Some(machine);
         state.silent = false;
         state.ahead = ahead;
+        state.awake_since = self.now;
         let node = state.handle;
         self.trace.add(self.now, || What::Fate { node, verb: "starts" });
         self.schedule_wakeup(host);
@@ -403,7 +427,10 @@ impl<M: Simulated> Network<M> {
         let mut stops = false;
         for output in outputs.drain(..) {
             match output {
-                Output::Send { to, message } => self.send(host, to, &message),
+                Output::Send { to, message } => {
+                    self.observed(|network, observer| observer.sent(network, node, to, &message));
+                    self.send(host, to, &message);
+                }
                 Output::Event(event) => self.told.push((node, event)),
                 Output::Stop => stops = true,
                 // Disks are not simulated.
@@ -464,15 +491,22 @@ impl<M: Simulated> Network<M> {
         }
         let node = self.hosts[host as usize].handle;
         let mut told = std::mem::take(&mut self.told);
-        let mut observers = std::mem::take(&mut self.observers);
-        for observer in &mut observers {
+        self.observed(|network, observer| {
             for (teller, event) in &told {
-                observer.told(self, *teller, event);
+                observer.told(network, *teller, event);
             }
-            observer.after(self, node);
-        }
+            observer.after(network, node);
+        });
         told.clear();
         self.told = told;
+    }
+
+    /// Lets the observers see something.
+    fn observed(&mut self, mut see: impl FnMut(&Network<M>, &mut dyn Observer<M>)) {
+        let mut observers = std::mem::take(&mut self.observers);
+        for observer in &mut observers {
+            see(self, &mut **observer);
+        }
         self.observers = observers;
     }
 
@@ -489,6 +523,7 @@ impl<M: Simulated> Network<M> {
             ahead: Duration::ZERO,
             silent: false,
             frozen_until: None,
+            awake_since: START,
             backlog: VecDeque::new(),
             wakeups: Vec::new(),
             woken: (START, 0),

@@ -14,9 +14,9 @@
 
 mod cast;
 mod report;
+mod silence;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,13 +24,12 @@ use rand::RngExt;
 
 use self::cast::Cast;
 pub use self::report::Report;
-use super::chat::{Oracle, Weather, is_heartbeat, is_lease, kind};
+use super::chat::{Oracle, Weather, kind};
 use super::{Cut, Latency, Links, Network, Observer, START};
 use crate::chat::event::Event;
 use crate::id::NodeHandle;
 use crate::node::Node;
-use crate::records::lease::RENEW_EVERY;
-use crate::records::{COPIES, RecordKey};
+use crate::records::RecordKey;
 use crate::time::Time;
 
 /// The fewest and the most nodes that a chat is played with.
@@ -145,6 +144,8 @@ struct Play<F> {
     /// In which part of the network a node is, while that is cut.
     salt: Option<u8>,
     outage: Outage,
+    /// Until when something goes wrong, as far as is known.
+    disturbed_until: Time,
     report: Report,
 }
 
@@ -177,6 +178,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         let report = Report { plan: plan.clone(), ..Report::default() };
         let outage = Outage::default();
         let plan = plan.clone();
+        oracle.borrow_mut().disturbed_until(START);
         Play {
             plan,
             network,
@@ -186,6 +188,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             faults: Vec::new(),
             salt: None,
             outage,
+            disturbed_until: START,
             report,
         }
     }
@@ -214,6 +217,9 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         let start = self.network.now();
         let end = start + self.plan.length;
         self.network.links.loss = self.plan.loss;
+        if 0.0 < self.plan.loss {
+            self.disturb(self.plan.length);
+        }
         self.plan_faults(start);
         let pause = cast::pause(&self.plan);
         let mut next_act = start;
@@ -249,6 +255,12 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         self.faults = faults;
     }
 
+    /// Something goes wrong for so long.
+    fn disturb(&mut self, duration: Duration) {
+        self.disturbed_until = self.disturbed_until.max(self.network.now() + duration);
+        self.oracle.borrow_mut().disturbed_until(self.disturbed_until);
+    }
+
     fn fail(&mut self, fault: Fault) {
         match fault {
             Fault::Kill => self.kill(),
@@ -257,6 +269,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
                 self.report.froze += 1;
                 self.note(&format!("{} is frozen for {} s", self.cast.nick(node), FREEZE.as_secs()));
                 self.network.freeze(node, FREEZE);
+                self.disturb(FREEZE);
             }
             Fault::Cut => {
                 let salt = self.network.rng().random();
@@ -264,6 +277,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
                 self.salt = Some(salt);
                 self.network.partition(cut, move |node| part(salt, node));
                 self.note("the network is cut in two");
+                self.disturb(self.plan.split.unwrap_or_default());
             }
             Fault::Heal => self.heal(),
         }
@@ -272,6 +286,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
     fn heal(&mut self) {
         if self.salt.take().is_some() {
             self.network.heal();
+            self.disturb(Duration::ZERO);
             self.note("the network is whole again");
         }
     }
@@ -294,6 +309,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
                 let nicks: Vec<_> = gone.iter().map(|&node| self.cast.nick(node).to_string()).collect();
                 self.note(&format!("{} killed", nicks.join(" and ")));
                 self.network.crash_at_once(&gone);
+                self.disturb(Duration::ZERO);
                 return;
             }
         }
@@ -338,39 +354,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             self.report.unrest = Some(why);
             return;
         }
-        self.listen(deadline + REST);
-    }
-
-    /// At rest, only the heartbeat of the ring is heard, and that leases are renewed.
-    fn listen(&mut self, deadline: Time) {
-        let mut heard = None;
-        while self.network.now() < deadline {
-            let before = self.network.counters.kinds.clone();
-            self.network.run_for(RENEW_EVERY);
-            heard = self.heard_since(&before);
-            if heard.is_none() {
-                return;
-            }
-        }
-        self.report.unrest = heard;
-    }
-
-    /// What is said that is neither heartbeat nor lease, or of these more than there is to say.
-    fn heard_since(&self, before: &BTreeMap<&'static str, (u64, u64)>) -> Option<String> {
-        let count = |kinds: &BTreeMap<_, (u64, u64)>, kind| kinds.get(kind).map_or(0, |(count, _)| *count);
-        let counted = &self.network.counters.kinds;
-        let said = |kind: &'static str| count(counted, kind) - count(before, kind);
-        if let Some(kind) =
-            counted.keys().find(|&&kind| !is_heartbeat(kind) && !is_lease(kind) && 0 < said(kind))
-        {
-            return Some(format!("messages about {kind:?} are sent at rest"));
-        }
-        // Each lease is renewed once, at the edges of the time twice, and its root tells at most four copies,
-        // which answer.
-        let leases = self.network.machines().map(|node| 1 + node.chat().joined().count() as u64).sum::<u64>();
-        let merges_max = leases * 3 * (COPIES as u64 - 1);
-        let merges = said("merge");
-        (merges_max < merges).then(|| format!("{leases} leases are renewed, and copies told {merges} times"))
+        self.listen(begin);
     }
 
     fn report(self) -> Report {

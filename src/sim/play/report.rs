@@ -78,7 +78,8 @@ impl fmt::Display for Report {
         writeln!(f, "  lost                  {:>8}", self.lost)?;
         writeln!(f, "  doubled               {:>8}", self.broken(Promise::Once))?;
         writeln!(f, "  out of order          {:>8}", self.broken(Promise::Order))?;
-        let others = [Promise::Said, Promise::Left, Promise::State, Promise::Name, Promise::Ring];
+        let others =
+            [Promise::Said, Promise::Left, Promise::State, Promise::Kept, Promise::Name, Promise::Ring];
         writeln!(
             f,
             "  otherwise wrong       {:>8}",
