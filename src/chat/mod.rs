@@ -373,6 +373,9 @@ impl Chat {
         };
         match (pending, why) {
             (Pending::Private(to), Failure::Unreachable | Failure::NoAnswer) => self.on_person_gone(cx, to),
+            (Pending::LookUp(to) | Pending::FindNode(to) | Pending::Post(to), Failure::NoAnswer) => {
+                self.on_nobody_answers(cx, to);
+            }
             (pending, _) => self.on_refused(cx, id, pending, reason),
         }
     }

@@ -26,6 +26,7 @@ use crate::id::NodeHandle;
 use crate::records::channel::{Entry, Log, Place};
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
+use crate::time::Time;
 
 /// How many messages of the user wait for one recipient.
 const OUTBOX_MAX: usize = 1000;
@@ -81,7 +82,8 @@ pub(super) struct Outbox {
     messages: VecDeque<(MessageId, String)>,
     /// How many of them are under way.
     under_way: usize,
-    /// The node to which the first of them was sent, if they are private.
+    /// If they are private: since when the first of them is under way, and to which node it was sent.
+    pub(super) since: Option<Time>,
     pub(super) tried: Option<NodeHandle>,
 }
 
@@ -100,7 +102,7 @@ impl Outbox {
 
     pub(super) fn finish_first(&mut self) -> Option<(MessageId, String)> {
         self.under_way = 0;
-        self.tried = None;
+        (self.since, self.tried) = (None, None);
         self.messages.pop_front()
     }
 
@@ -155,6 +157,7 @@ impl Chat {
         }
         let Recipient::Channel(channel) = to else {
             outbox.under_way = 1;
+            outbox.since = Some(cx.now);
             return self.find_person(cx, to);
         };
         let messages: Vec<_> = outbox.messages.iter().take(MESSAGES_MAX).cloned().collect();
