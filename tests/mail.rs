@@ -65,9 +65,13 @@ impl Town {
 
     /// A person comes, at an address that nobody had before.
     fn comes(&mut self, nick: &str, person: Person) -> NodeHandle {
-        let me = at(self.nodes);
-        let bootstrap = (0 < self.nodes).then(|| at(0));
         self.nodes += 1;
+        self.comes_at(at(self.nodes - 1), nick, person)
+    }
+
+    /// A person comes, at an address where nobody is.
+    fn comes_at(&mut self, me: NodeHandle, nick: &str, person: Person) -> NodeHandle {
+        let bootstrap = (me != at(0)).then(|| at(0));
         self.network.add(Node::new(nick.parse().unwrap(), me, self.network.now()).with_person(person));
         self.network.command(me, Command::Start { bootstrap });
         self.network.run_for(Duration::from_secs(5));
@@ -156,6 +160,29 @@ fn what_is_written_to_someone_whose_node_crashed_waits_for_them() {
     town.says("msg bob welcome");
     town.network.run_for(Duration::from_secs(5));
     assert_eq!(town.take(bob), ["alice: welcome"]);
+}
+
+#[test]
+fn who_begins_anew_at_somebodys_address_has_the_name_and_not_the_mail() {
+    let mut town = Town::new();
+    let bob = town.comes("bob", BOB);
+    town.network.crash(bob);
+    town.says("msg bob one");
+    town.network.run_for(Duration::from_secs(12));
+    assert_eq!(town.take(town.alice), ["stored"]);
+    let eve = town.comes_at(bob, "bob", EVE);
+    town.says("msg bob two");
+    town.network.run_for(3 * RENEW_EVERY);
+    assert_eq!(town.take(eve), ["alice: two"]);
+    assert_eq!(town.take(town.alice), ["delivered"]);
+    town.goes(eve);
+    town.says("msg bob three");
+    town.network.run_for(Duration::from_secs(5));
+    let bob = town.comes("bob", BOB);
+    assert_eq!(town.take(bob), ["alice, earlier: one"]);
+    town.goes(bob);
+    let eve = town.comes("bob", EVE);
+    assert_eq!(town.take(eve), ["alice, earlier: three"], "who had the name last was meant");
 }
 
 #[test]

@@ -152,8 +152,11 @@ impl Chat {
         request: &chord::Request<Payload>,
         Request { nick, claim }: Request,
     ) {
-        let holder = cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now));
-        if let Some(other) = holder.filter(|other| other.person != claim.person && claim.held) {
+        let holder =
+            |cx: &Context<'_>| cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now).cloned());
+        // Who is at the holder's address now has come after them: their process is gone, and with it the node.
+        let is_another = |other: &Claim| other.person != claim.person && other.holder != claim.holder;
+        if let Some(other) = holder(cx).filter(|other| claim.held && is_another(other)) {
             let taken = Answer::Taken(other.holder);
             return cx.reply_read(request, Payload::Claimed(taken));
         }
@@ -166,7 +169,9 @@ impl Chat {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
         cx.records.write(cx.now, &key, statement);
-        Chat::note_holder(cx, &nick, person);
+        // Who gives up what somebody else has, or is late with what they said before that one, had it earlier.
+        let last = holder(cx).map_or(person, |holder| holder.person);
+        Chat::note_holder(cx, &nick, last);
         let payload = Payload::Claimed(answer);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }

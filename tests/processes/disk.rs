@@ -33,9 +33,15 @@ impl Home {
     }
 
     fn spawn(&self) -> Node {
-        let mut arguments = vec!["--addr", "127.0.0.1:0", "--data-dir", self.path().to_str().unwrap()];
+        self.spawn_with(&self.nick, &["--addr", "127.0.0.1:0"])
+    }
+
+    /// The same person, with another nick or at a certain address.
+    fn spawn_with(&self, nick: &str, options: &[&str]) -> Node {
+        let mut arguments = options.to_vec();
+        arguments.extend(["--data-dir", self.path().to_str().unwrap()]);
         arguments.extend(self.bootstrap.iter().flat_map(|address| ["--bootstrap", address]));
-        Node::spawn(&self.nick, &arguments)
+        Node::spawn(nick, &arguments)
     }
 
     fn path(&self) -> &Path {
@@ -313,6 +319,20 @@ fn a_damaged_file_is_set_aside_and_told_of() {
     assert_eq!(set_aside, 1);
     alice.join_channel("rust");
     alice.exit();
+}
+
+#[test]
+fn who_has_lost_their_file_by_damage_has_their_name_at_once() {
+    let first = Node::first("first");
+    let home = Home::new("bob", Some(&first));
+    let mut bob = home.spawn().ready();
+    let address = bob.addr().to_string();
+    bob.crash();
+    fs::write(home.file(), [0x5a; 40_000]).unwrap();
+    let mut bob = home.spawn_with("bob", &["--addr", &address]).ready();
+    let error = bob.wait("error", |event| is(event, "error"));
+    assert!(text(&error, "message").contains("was damaged"), "{error}");
+    bob.exit();
 }
 
 #[test]
