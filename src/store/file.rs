@@ -26,8 +26,17 @@ pub struct Opened {
     pub writer: Writer,
     /// What was kept in it, in the order of the keys.
     pub items: Vec<Item>,
-    /// Where the file lies now that was there before, and was damaged.
-    pub set_aside: Option<PathBuf>,
+    /// What was wrong with the file that was there before, if something was.
+    pub damage: Option<Damage>,
+}
+
+/// What was wrong with a file, in whose place a new one was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// What was in it was not what had been written; here it lies now.
+    SetAside(PathBuf),
+    /// It was there, and nothing was in it.
+    Empty,
 }
 
 /// Why a file cannot be read.
@@ -55,17 +64,30 @@ pub fn open(directory: &Path) -> anyhow::Result<Opened> {
         Unreadable::Refused(error) => anyhow!("cannot write to {}: {error}: {what_to_do}", path.display()),
         Unreadable::Damaged => anyhow!("{} is damaged, also when it is new: {what_to_do}", path.display()),
     };
-    let mut set_aside = None;
-    let opened = match read(&path) {
+    let mut damage = None;
+    let read_file = match read(&path) {
         Err(Unreadable::Damaged) => {
-            set_aside = Some(rename_damaged(&path).map_err(|error| refusal(Unreadable::Refused(error)))?);
-            read(&path)
+            let aside = rename_damaged(&path).map_err(|error| refusal(Unreadable::Refused(error)))?;
+            let told = format!("{} was damaged, and is now {}", path.display(), aside.display());
+            damage = Some(Damage::SetAside(aside));
+            read(&path).map_err(|why| refusal(why).context(told))?
         }
-        opened => opened,
+        read => read.map_err(refusal)?,
     };
-    let (database, items) = opened.map_err(refusal)?;
+    if read_file.was_empty {
+        damage = Some(Damage::Empty);
+    }
+    let ReadFile { database, items, .. } = read_file;
     let writer = Writer::start(move |changes| write(&database, changes)).context("cannot start a thread")?;
-    Ok(Opened { writer, items, set_aside })
+    Ok(Opened { writer, items, damage })
+}
+
+/// A file whose every page was checked.
+struct ReadFile {
+    database: Database,
+    items: Vec<Item>,
+    /// Whether it was there, and nothing was in it.
+    was_empty: bool,
 }
 
 /// Only the user may read what is kept: private messages may wait there.
@@ -76,11 +98,20 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     builder.recursive(true).create(directory)
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
+/// The file at `path`, made if it is not there; and whether it was there, and nothing was in it.
+fn open_file(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.read(true).write(true).create(true).truncate(false).open(path)
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = options.create(true).truncate(false).open(path)?;
+            let is_empty = file.metadata()?.len() == 0;
+            Ok((file, is_empty))
+        }
+        opened => Ok((opened?, false)),
+    }
 }
 
 fn rename_damaged(path: &Path) -> io::Result<PathBuf> {
@@ -92,14 +123,14 @@ fn rename_damaged(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Reads all that is there, and checks every page: what is damaged is better known now than later.
-fn read(path: &Path) -> Result<(Database, Vec<Item>), Unreadable> {
-    let file = open_file(path).map_err(Unreadable::Refused)?;
+fn read(path: &Path) -> Result<ReadFile, Unreadable> {
+    let (file, was_empty) = open_file(path).map_err(Unreadable::Refused)?;
     // On bytes that nobody has written, the library may fail in any way.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let mut database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
         database.check_integrity()?;
         let items = read_items(&database)?;
-        Ok((database, items))
+        Ok(ReadFile { database, items, was_empty })
     }));
     opened.unwrap_or(Err(Unreadable::Damaged))
 }

@@ -19,7 +19,7 @@ mod tests;
 mod writer;
 
 pub use directory::data_directory;
-pub use file::{FILE_NAME, Opened, open};
+pub use file::{Damage, FILE_NAME, Opened, open};
 pub use writer::{Changes, Writer};
 
 /// A value and its key, as they were kept.

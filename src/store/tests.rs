@@ -39,7 +39,7 @@ fn written(mut writer: Writer, batches: impl IntoIterator<Item = Changes>) -> Op
 
 fn items(directory: &Path) -> Vec<(String, String)> {
     let opened = open(directory).unwrap();
-    assert_eq!(opened.set_aside, None);
+    assert_eq!(opened.damage, None);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let items = opened.items.into_iter().map(|(key, value)| (text(key), text(value))).collect();
     written(opened.writer, []);
@@ -91,16 +91,21 @@ fn filled(directory: &Path) -> Vec<u8> {
     })
 }
 
-/// Opens a file with these bytes: either all is there, or it was set aside and nothing is.
+/// Opens a file with these bytes: either all is there, or it was damaged and nothing is.
 ///
-/// Returns whether it was set aside.
+/// Returns whether it was damaged.
 fn check_opens(bytes: &[u8], what: &str) -> bool {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE_NAME), bytes).unwrap();
     let opened = open(directory.path()).unwrap_or_else(|error| panic!("{what}: {error:#}"));
-    match &opened.set_aside {
-        Some(path) => {
-            assert_eq!(fs::read(path).unwrap().len(), bytes.len(), "{what}: it is left as it was");
+    match &opened.damage {
+        Some(damage) => {
+            match damage {
+                Damage::SetAside(path) => {
+                    assert_eq!(fs::read(path).unwrap().len(), bytes.len(), "{what}: it is left as it was");
+                }
+                Damage::Empty => assert!(bytes.is_empty(), "{what}"),
+            }
             assert_eq!(opened.items, [], "{what}");
         }
         None => {
@@ -113,7 +118,22 @@ fn check_opens(bytes: &[u8], what: &str) -> bool {
     // Both can be written.
     let last = written(opened.writer, [changes(&[("new", Some("1"))])]);
     assert_eq!(last, Some(Ok(())), "{what}");
-    opened.set_aside.is_some()
+    opened.damage.is_some()
+}
+
+#[test]
+fn a_file_that_is_empty_is_told_of_and_a_new_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let damage = |directory: &Path| {
+        let opened = open(directory).unwrap();
+        written(opened.writer, []);
+        opened.damage
+    };
+    assert_eq!(damage(directory.path()), None);
+    fs::write(directory.path().join(FILE_NAME), []).unwrap();
+    assert_eq!(damage(directory.path()), Some(Damage::Empty));
+    assert_eq!(damage(directory.path()), None, "it is told once");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "there is nothing to set aside");
 }
 
 #[test]

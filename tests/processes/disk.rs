@@ -336,6 +336,36 @@ fn who_has_lost_their_file_by_damage_has_their_name_at_once() {
 }
 
 #[test]
+fn an_empty_file_is_told_of_and_a_missing_one_is_not() {
+    let home = Home::new("alice", None);
+    let mut alice = home.spawn().ready();
+    alice.exit();
+    assert!(!alice.events().iter().any(|event| is(event, "error")), "there was no file, and nothing is told");
+    fs::write(home.file(), []).unwrap();
+    let alice = home.spawn().ready();
+    let error = alice.wait("error", |event| is(event, "error"));
+    assert!(text(&error, "message").contains("was empty"), "{error}");
+}
+
+#[test]
+fn damage_is_told_of_although_the_start_fails() {
+    let first = Node::first("first");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (bootstrap, why) in [(first.addr(), "is taken"), (nobody, "no node of a ring was found")] {
+        let home = Home::new("first", None);
+        fs::write(home.file(), "no such file").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+        command.args(["--nick", "first", "--addr", "127.0.0.1:0", "--bootstrap", &bootstrap.to_string()]);
+        command.arg("--data-dir").arg(home.path()).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("was damaged") && errors.contains(why), "{errors}");
+        assert_eq!(errors.matches('\n').count(), 1, "{errors}");
+    }
+}
+
+#[test]
 fn a_full_disk_stops_nobody_and_is_told_of_once() {
     let first = Node::first("first");
     let home = Home::new("alice", None);
