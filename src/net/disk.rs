@@ -10,6 +10,8 @@
 //! it can be, and never more often than that.
 //! What may wait is written with the next batch, or after the time that it may wait.
 //!
+//! Where nothing changes for a while, a batch with nothing in it finds out whether the file is still there.
+//!
 //! A disk that fails, or is too slow, is given up for the rest of the run: the chat goes on without it.
 
 use std::collections::VecDeque;
@@ -25,6 +27,9 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How many outputs may wait for the disk.
 const HELD_MAX: usize = 65_536;
+
+/// How long after a batch the next one is begun, with something in it or not.
+const BATCH_EVERY: Duration = Duration::from_secs(60);
 
 /// What is told of a disk that was given up for its slowness.
 const TOO_SLOW: &str = "it takes too long to write";
@@ -51,10 +56,11 @@ pub(super) struct Disk<E, M> {
 impl<E, M> Disk<E, M> {
     /// Without a writer nothing is kept, and nothing waits.
     pub fn new(writer: Option<Writer>) -> Disk<E, M> {
+        let due = writer.as_ref().map(|_| Instant::now() + BATCH_EVERY);
         Disk {
             writer,
             next: Changes::new(),
-            due: None,
+            due,
             begun_at: None,
             begun: 0,
             done: 0,
@@ -105,6 +111,7 @@ impl<E, M> Disk<E, M> {
             Some(Ok(())) => {
                 self.begun_at = None;
                 self.done = self.begun;
+                self.due.get_or_insert(now + BATCH_EVERY);
             }
             Some(Err(reason)) => return Some(self.give_up(reason)),
             None => {}
@@ -233,7 +240,28 @@ mod tests {
             assert_eq!((disk.go_on(now + within), disk.begun), (None, 1));
             permit.send(Ok(())).unwrap();
             disk.answered().await;
-            assert_eq!((disk.go_on(now + within), disk.due()), (None, None));
+            assert_eq!((disk.go_on(now + within), disk.due()), (None, Some(now + within + BATCH_EVERY)));
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_there_is_found_out_though_nothing_changes() {
+        run(async {
+            let (mut disk, permit) = disk();
+            let now = Instant::now();
+            disk.take(now, keep(1, Duration::ZERO));
+            assert_eq!(disk.go_on(now), None);
+            permit.send(Ok(())).unwrap();
+            disk.answered().await;
+            assert_eq!((disk.go_on(now), disk.due()), (None, Some(now + BATCH_EVERY)));
+            assert_eq!((disk.go_on(now + BATCH_EVERY), disk.begun), (None, 2));
+            // This goes into the next one, and what rests on it waits.
+            disk.take(now + BATCH_EVERY, keep(2, Duration::ZERO));
+            assert_eq!(disk.take(now + BATCH_EVERY, Output::Event("stored")), None);
+            permit.send(Err("it was deleted")).unwrap();
+            disk.answered().await;
+            assert_eq!(disk.go_on(now + BATCH_EVERY).as_deref(), Some("it was deleted"));
+            assert_eq!(released(&mut disk), [Output::Event("stored")]);
         });
     }
 

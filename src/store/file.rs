@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Changes, Item, Writer};
@@ -77,14 +77,43 @@ pub fn open(directory: &Path) -> anyhow::Result<Opened> {
     if read_file.was_empty {
         damage = Some(Damage::Empty);
     }
-    let ReadFile { database, items, .. } = read_file;
-    let writer = Writer::start(move |changes| write(&database, changes)).context("cannot start a thread")?;
+    let ReadFile { database, file, items, .. } = read_file;
+    let write_batch = move |changes: &Changes| -> anyhow::Result<()> {
+        if !changes.is_empty() {
+            write(&database, changes)?;
+        }
+        ensure!(is_at(&path, &file), "{} was deleted or moved while it was in use", path.display());
+        Ok(())
+    };
+    let writer = Writer::start(write_batch).context("cannot start a thread")?;
     Ok(Opened { writer, items, damage })
+}
+
+/// Whether `path` still leads to `file`; where the system does not tell, it is taken to.
+fn is_at(path: &Path, file: &File) -> bool {
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(found), Ok(held)) => is_same(&found, &held),
+        (Err(error), _) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        (_, Err(_)) => true,
+    }
+}
+
+#[cfg(unix)]
+fn is_same(found: &fs::Metadata, held: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (found.dev(), found.ino()) == (held.dev(), held.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
 }
 
 /// A file whose every page was checked.
 struct ReadFile {
     database: Database,
+    /// The same file as that of the database.
+    file: File,
     items: Vec<Item>,
     /// Whether it was there, and nothing was in it.
     was_empty: bool,
@@ -125,12 +154,13 @@ fn rename_damaged(path: &Path) -> io::Result<PathBuf> {
 /// Reads all that is there, and checks every page: what is damaged is better known now than later.
 fn read(path: &Path) -> Result<ReadFile, Unreadable> {
     let (file, was_empty) = open_file(path).map_err(Unreadable::Refused)?;
+    let same_file = file.try_clone().map_err(Unreadable::Refused)?;
     // On bytes that nobody has written, the library may fail in any way.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let mut database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
         database.check_integrity()?;
         let items = read_items(&database)?;
-        Ok(ReadFile { database, items, was_empty })
+        Ok(ReadFile { database, file: same_file, items, was_empty })
     }));
     opened.unwrap_or(Err(Unreadable::Damaged))
 }

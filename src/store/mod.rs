@@ -11,6 +11,8 @@
 //! What is kept are values under keys: bytes, of which only the machine knows what they say.
 //! The file has a lock: a second process on the same directory is refused.
 //! A file that is damaged is set aside under another name, and a new one begun.
+//! With each batch it is looked whether the file is still where it was: one that was deleted can be written as
+//! long as the process runs, and nobody will find it afterwards.
 
 mod directory;
 mod file;

@@ -76,6 +76,36 @@ fn nobody_else_may_read_what_is_kept() {
     assert_eq!((mode(&directory), mode(&directory.join(FILE_NAME))), (0o700, 0o600));
 }
 
+#[test]
+fn a_file_that_is_no_longer_where_it_was_is_told_of() {
+    let whole = tempfile::tempdir().unwrap();
+    let elsewhere = whole.path().join("elsewhere");
+    // Moved away; and another one in its place.
+    let takes_away: [fn(&Path, &Path); 3] = [
+        |directory, elsewhere| fs::rename(directory, elsewhere).unwrap(),
+        |directory, _| fs::remove_dir_all(directory).unwrap(),
+        |directory, _| {
+            fs::remove_file(directory.join(FILE_NAME)).unwrap();
+            fs::write(directory.join(FILE_NAME), "another").unwrap();
+        },
+    ];
+    for take_away in takes_away {
+        let directory = whole.path().join("data");
+        let mut writer = open(&directory).unwrap().writer;
+        runtime().block_on(async {
+            for batch in [changes(&[("a", Some("1"))]), Changes::new()] {
+                assert!(writer.begin(batch));
+                assert_eq!(writer.done().await, Some(Ok(())));
+            }
+            take_away(&directory, &elsewhere);
+            assert!(writer.begin(Changes::new()));
+            let reason = writer.done().await.unwrap().unwrap_err();
+            assert!(reason.contains("was deleted or moved"), "{reason}");
+            writer.close().await;
+        });
+    }
+}
+
 /// A file with so many items, as it is when its process is killed.
 fn filled(directory: &Path) -> Vec<u8> {
     let mut writer = open(directory).unwrap().writer;

@@ -10,6 +10,8 @@ use std::thread;
 use tokio::sync::mpsc;
 
 /// What changes: the value under each key from now on, or nothing to forget it.
+///
+/// Where nothing changes, nothing is written, but it is seen whether there is still a file.
 pub type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// The driver's end of the thread that writes.

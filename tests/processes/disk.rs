@@ -366,6 +366,21 @@ fn damage_is_told_of_although_the_start_fails() {
 }
 
 #[test]
+fn a_directory_that_is_deleted_is_told_of_once() {
+    let home = Home::new("alice", None);
+    let mut alice = home.spawn().ready();
+    fs::remove_dir_all(home.path()).unwrap();
+    alice.join_channel("rust");
+    let error = alice.wait("an error", is_disk_error);
+    assert!(text(&error, "message").contains("was deleted or moved"), "{error}");
+    for i in 0..5 {
+        alice.send("rust", &format!("after {i}"));
+    }
+    assert_eq!(alice.events().iter().filter(|event| is_disk_error(event)).count(), 1);
+    alice.exit();
+}
+
+#[test]
 fn a_full_disk_stops_nobody_and_is_told_of_once() {
     let first = Node::first("first");
     let home = Home::new("alice", None);
