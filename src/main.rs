@@ -90,7 +90,7 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     let person = new_person()?;
     let mut machine = Node::new(options.nick.clone(), node, clock.now()).with_history(options.history);
     machine = match kept {
-        Some(kept) => machine.with_disk(clock.now(), kept, person),
+        Some(kept) => machine.with_disk(clock.now(), kept, person, &options.network),
         None => machine.with_person(person),
     };
     let (mut driver, controls) = Driver::new(machine, listener, config, clock);
@@ -143,6 +143,13 @@ fn open_disk(options: &Options) -> anyhow::Result<Disk> {
     };
     let opened = store::open(&directory)?;
     let kept = Kept::read(opened.items);
+    if let Some(network) = kept.network.as_ref().filter(|network| **network != options.network) {
+        return Err(anyhow!(
+            "the data in {} belongs to the network {network}, not to {}: choose another directory with --data-dir DIR, or --network {network}",
+            directory.display(),
+            options.network
+        ));
+    }
     let mut notes = Vec::new();
     match opened.damage {
         Some(Damage::SetAside(path)) => notes.push(format!(

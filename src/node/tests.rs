@@ -40,7 +40,7 @@ impl Disk {
 
     /// The node of `alice`, alone in her ring, and what it puts out when it starts.
     fn start(&mut self, now: Time) -> (Node, Vec<Said>) {
-        let node = Node::new("alice".parse().unwrap(), me(), now).with_disk(now, self.kept(), person(1));
+        let node = Node::new("alice".parse().unwrap(), me(), now).with_disk(now, self.kept(), person(1), "lab");
         self.play(node, now, Command::Start { bootstrap: None })
     }
 
@@ -124,6 +124,7 @@ fn who_restarts_is_who_they_were_where_they_were() {
     }
     let kept = disk.kept();
     assert_eq!((kept.person, kept.node, kept.unreadable), (Some(person(1)), Some(me()), 0));
+    assert_eq!(kept.network.as_deref(), Some("lab"));
     // A week later nobody is a member, or has the name, but the messages are almost all there.
     let (node, outputs) = disk.start(after(6 * 24 * 60 * 60));
     let told = events(outputs);
@@ -186,14 +187,14 @@ fn renewals_are_written_later_and_what_is_too_old_is_forgotten() {
     assert!(times(&outputs).iter().all(|within| !within.is_zero()), "{outputs:?}");
     let claims = |disk: &Disk| {
         let node = Node::new("bob".parse().unwrap(), me(), NOW);
-        let node = node.with_disk(after(41), disk.kept(), person(2));
+        let node = node.with_disk(after(41), disk.kept(), person(2), "lab");
         node.records().claims(&"alice".parse().unwrap()).is_some()
     };
     assert!(claims(&disk));
     let before = disk.0.len();
     let other = NodeHandle::new("127.0.0.1:7001".parse().unwrap());
     let node = Node::new("bob".parse().unwrap(), other, after(3600));
-    let node = node.with_disk(after(3600), disk.kept(), person(2));
+    let node = node.with_disk(after(3600), disk.kept(), person(2), "lab");
     assert_eq!(node.chat().person(), person(1), "the same person, whatever the name");
     let (_, outputs) = disk.play(node, after(3600), Command::Line(String::new()));
     assert!(!outputs.is_empty() && disk.0.len() < before, "{outputs:?}");

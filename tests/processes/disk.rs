@@ -366,6 +366,22 @@ fn damage_is_told_of_although_the_start_fails() {
 }
 
 #[test]
+fn data_of_one_network_is_refused_in_another() {
+    let home = Home::new("alice", None);
+    let at = |network: &str| home.spawn_with("alice", &["--addr", "127.0.0.1:0", "--network", network]);
+    at("LAB").ready().exit();
+    let (status, errors) = at("LAB2").status();
+    assert_eq!(status.code(), Some(1));
+    for part in ["belongs to the network LAB, not to LAB2", "--data-dir DIR", "--network LAB"] {
+        assert!(errors.contains(part), "{errors}");
+    }
+    assert_eq!(errors.matches('\n').count(), 1, "{errors}");
+    at("LAB").ready().exit();
+    let (status, errors) = home.spawn().status();
+    assert_eq!((status.code(), errors.contains("LAB")), (Some(1), true), "{errors}");
+}
+
+#[test]
 fn a_directory_that_is_deleted_is_told_of_once() {
     let home = Home::new("alice", None);
     let mut alice = home.spawn().ready();
