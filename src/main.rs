@@ -17,7 +17,7 @@ use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::name::Person;
 use chord_chat::repl::session::NodeLink;
-use chord_chat::store::{self, Damage, FILE_NAME, Writer, data_directory};
+use chord_chat::store::{self, Damage, FILE_NAME, Writer, data_directory, shell_word};
 use chord_chat::{json, repl, simulate};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -82,13 +82,14 @@ fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Runs the node and the front end side by side until the node has stopped.
 async fn chat(options: &Options) -> anyhow::Result<()> {
-    let Disk { kept, writer, typed, mut notes } = open_disk(options)?;
+    let Disk { kept, writer, typed, data_options, mut notes } = open_disk(options)?;
     let config = Config::new(options.network.clone());
     let clock = Clock::start();
     let place = find_place(options, kept.as_ref(), &config, &mut notes).await;
     let Place { listener, node, bootstrap } = place.map_err(|error| after_notes(&notes, &error))?;
     let person = new_person()?;
     let mut machine = Node::new(options.nick.clone(), node, clock.now()).with_history(options.history);
+    machine = machine.with_data_options(data_options);
     machine = match kept {
         Some(kept) => machine.with_disk(clock.now(), kept, person, &options.network),
         None => machine.with_person(person),
@@ -129,6 +130,8 @@ struct Disk {
     writer: Option<Writer>,
     /// Where the lines are kept that the user types.
     typed: Option<PathBuf>,
+    /// What is to be said on the command line to take the same directory, whatever the nick.
+    data_options: String,
     notes: Vec<String>,
 }
 
@@ -170,7 +173,8 @@ fn open_disk(options: &Options) -> anyhow::Result<Disk> {
         ));
     }
     let typed = Some(directory.join(TYPED_FILE));
-    Ok(Disk { kept: Some(kept), writer: Some(opened.writer), typed, notes })
+    let data_options = format!(" --data-dir {}", shell_word(&directory));
+    Ok(Disk { kept: Some(kept), writer: Some(opened.writer), typed, data_options, notes })
 }
 
 fn new_person() -> anyhow::Result<Person> {

@@ -187,6 +187,8 @@ impl Chat {
                 // Some may have come while the root already took the user for being there.
                 self.fetch_mail(cx, self.nick.clone());
                 self.come_back(cx);
+                self.nicks.note(cx.now, &self.nick);
+                self.fetch_former_mail(cx);
             }
             (Stage::Starting(starting), Answer::Taken(holder)) => {
                 starting.holder = Some(holder);
@@ -242,6 +244,7 @@ impl Chat {
         self.claimed = since;
         // What was sent to the user by the old name waits there.
         self.fetch_mail(cx, was.clone());
+        self.nicks.note(cx.now, &nick);
         cx.tell(Event::Renamed { nick, was, holder });
         // The channels hear of it.
         self.renew(cx);
@@ -255,8 +258,8 @@ impl Chat {
         let Stage::Starting(Starting { holder: Some(holder), .. }) = self.stage else { return };
         let (nick, at) = (&self.nick, holder.addr());
         let advice = match free {
-            Some(free) => format!("{free} is free: --nick {free}"),
-            None => "choose another with --nick".to_owned(),
+            Some(free) => format!("{free} is free: --nick {free}{}", self.data_options),
+            None => format!("choose another with --nick NAME{}", self.data_options),
         };
         cx.error("node", format!("the name {nick} is taken by the node at {at}; {advice}"));
         self.leave_ring(cx);

@@ -40,7 +40,11 @@ impl Disk {
 
     /// The node of `alice`, alone in her ring, and what it puts out when it starts.
     fn start(&mut self, now: Time) -> (Node, Vec<Said>) {
-        let node = Node::new("alice".parse().unwrap(), me(), now).with_disk(now, self.kept(), person(1), "lab");
+        self.start_as("alice", now)
+    }
+
+    fn start_as(&mut self, nick: &str, now: Time) -> (Node, Vec<Said>) {
+        let node = Node::new(nick.parse().unwrap(), me(), now).with_disk(now, self.kept(), person(1), "lab");
         self.play(node, now, Command::Start { bootstrap: None })
     }
 
@@ -171,6 +175,39 @@ fn a_message_that_waits_is_queued_again_with_its_id_and_then_forgotten() {
     assert!(node.records().channel(&"rust".parse().unwrap()).unwrap().log.get(&id).is_some());
     let (_, outputs) = disk.start(after(2));
     assert!(!events(outputs).iter().any(|event| matches!(event, Event::Sent { .. })), "it went out");
+}
+
+/// The texts of the private messages.
+fn letters(events: &[Event]) -> Vec<&str> {
+    fn text(event: &Event) -> Option<&str> {
+        match event {
+            Event::Private { text, history: true, .. } => Some(text),
+            _ => None,
+        }
+    }
+    events.iter().filter_map(text).collect()
+}
+
+#[test]
+fn mail_is_fetched_under_each_nick_that_the_person_has_had() {
+    let mut disk = Disk::default();
+    for (i, nick) in (0..).zip(["alice", "lice", "ali"]) {
+        disk.start_as(nick, after(i));
+    }
+    // Nobody holds these names any more, so what comes for whoever had them waits.
+    let (mut node, outputs) = disk.start_as("eve", after(600));
+    assert_eq!(letters(&events(outputs)), [""; 0]);
+    for nick in ["alice", "lice", "ali"] {
+        (node, _) = disk.types(node, after(600), &format!("msg {nick} to {nick}"));
+    }
+    let (node, outputs) = disk.start_as("zoe", after(601));
+    assert_eq!(letters(&events(outputs)), ["to ali", "to alice", "to lice"]);
+    let (mut node, _) = disk.types(node, after(602), "msg lice again");
+    let mut outputs = Vec::new();
+    for second in 603..603 + 4 * 30 {
+        node.handle(after(second), Input::Wakeup, &mut outputs);
+    }
+    assert_eq!(letters(&events(outputs)), ["again"], "one former nick after the other is asked about");
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod file;
 mod tests;
 mod writer;
 
-pub use directory::data_directory;
+pub use directory::{data_directory, shell_word};
 pub use file::{Damage, FILE_NAME, Opened, open};
 pub use writer::{Changes, Writer};
 

@@ -382,6 +382,29 @@ fn data_of_one_network_is_refused_in_another() {
 }
 
 #[test]
+fn mail_comes_to_the_person_under_another_nick() {
+    let mut first = Node::first("first");
+    let home = Home::new("bob", Some(&first));
+    home.spawn().ready().exit();
+    first.ask("msg bob between us", |event| is(event, "sent") && event["state"] == "stored");
+    let mut other = Node::join("bob", &first);
+    let (status, errors) = home.spawn().status();
+    assert_eq!(status.code(), Some(1));
+    let advice = format!("bob2 is free: --nick bob2 --data-dir {}", home.path().display());
+    assert!(errors.contains(&advice), "{errors}");
+    let is_mail = |event: &Value| is(event, "private") && event["text"] == "between us";
+    let mut bob2 = home.spawn_with("bob2", &["--addr", "127.0.0.1:0"]).ready();
+    bob2.wait("mail", is_mail);
+    first.wait("a receipt", |event| is(event, "sent") && event["state"] == "delivered");
+    bob2.exit();
+    other.exit();
+    assert!(!other.events().iter().any(is_mail), "it is for nobody else");
+    let mut bob = home.spawn().ready();
+    bob.exit();
+    assert!(!bob.events().iter().any(is_mail), "it was handed over");
+}
+
+#[test]
 fn a_directory_that_is_deleted_is_told_of_once() {
     let home = Home::new("alice", None);
     let mut alice = home.spawn().ready();
