@@ -68,7 +68,8 @@ pub struct Options {
 
     /// The directory in which this node keeps what it must not forget.
     ///
-    /// Without it, that is a directory for each nick below the platform's directory for data.
+    /// Without it, that is a directory for each nick and network below the platform's directory for data.
+    /// Whoever starts with it is the same person, whatever their nick, and gets the mail of that person.
     #[arg(long, value_name = "DIR", conflicts_with = "ephemeral")]
     pub data_dir: Option<PathBuf>,
 

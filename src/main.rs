@@ -17,7 +17,7 @@ use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::name::Person;
 use chord_chat::repl::session::NodeLink;
-use chord_chat::store::{self, Writer, data_directory};
+use chord_chat::store::{self, Damage, FILE_NAME, Writer, data_directory, shell_word};
 use chord_chat::{json, repl, simulate};
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -82,18 +82,16 @@ fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Runs the node and the front end side by side until the node has stopped.
 async fn chat(options: &Options) -> anyhow::Result<()> {
-    let Disk { kept, writer, typed, mut notes } = open_disk(options)?;
-    let listener = listen(options, kept.as_ref()).await?;
-    let bound = listener.local_addr().context("cannot tell where this node listens")?;
-    let node = NodeHandle::new(options.advertised(bound));
+    let Disk { kept, writer, typed, data_options, mut notes } = open_disk(options)?;
     let config = Config::new(options.network.clone());
     let clock = Clock::start();
-    let known = kept.as_ref().map_or(&[][..], |kept| &kept.known);
-    let bootstrap = find_ring(options, node, bound, &config, known, &mut notes).await?;
+    let place = find_place(options, kept.as_ref(), &config, &mut notes).await;
+    let Place { listener, node, bootstrap } = place.map_err(|error| after_notes(&notes, &error))?;
     let person = new_person()?;
     let mut machine = Node::new(options.nick.clone(), node, clock.now()).with_history(options.history);
+    machine = machine.with_data_options(data_options);
     machine = match kept {
-        Some(kept) => machine.with_disk(clock.now(), kept, person),
+        Some(kept) => machine.with_disk(clock.now(), kept, person, &options.network),
         None => machine.with_person(person),
     };
     let (mut driver, controls) = Driver::new(machine, listener, config, clock);
@@ -119,6 +117,12 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     ending
 }
 
+/// The reason why a start has failed, after what the user should know all the same: in one line.
+fn after_notes(notes: &[String], error: &anyhow::Error) -> anyhow::Error {
+    let reason = format!("{error:#}");
+    anyhow!(notes.iter().chain([&reason]).map(String::as_str).collect::<Vec<_>>().join("; "))
+}
+
 /// What is on the disk, if there is one, and what the user should know of it.
 #[derive(Default)]
 struct Disk {
@@ -126,6 +130,8 @@ struct Disk {
     writer: Option<Writer>,
     /// Where the lines are kept that the user types.
     typed: Option<PathBuf>,
+    /// What is to be said on the command line to take the same directory, whatever the nick.
+    data_options: String,
     notes: Vec<String>,
 }
 
@@ -140,12 +146,24 @@ fn open_disk(options: &Options) -> anyhow::Result<Disk> {
     };
     let opened = store::open(&directory)?;
     let kept = Kept::read(opened.items);
+    if let Some(network) = kept.network.as_ref().filter(|network| **network != options.network) {
+        return Err(anyhow!(
+            "the data in {} belongs to the network {network}, not to {}: choose another directory with --data-dir DIR, or --network {network}",
+            directory.display(),
+            options.network
+        ));
+    }
     let mut notes = Vec::new();
-    if let Some(path) = opened.set_aside {
-        notes.push(format!(
+    match opened.damage {
+        Some(Damage::SetAside(path)) => notes.push(format!(
             "the file with what this node kept was damaged: it is now {}, and a new one was begun",
             path.display()
-        ));
+        )),
+        Some(Damage::Empty) => notes.push(format!(
+            "the file with what this node kept was empty: {} was begun anew",
+            directory.join(FILE_NAME).display()
+        )),
+        None => {}
     }
     if 0 < kept.unreadable {
         notes.push(format!(
@@ -155,13 +173,35 @@ fn open_disk(options: &Options) -> anyhow::Result<Disk> {
         ));
     }
     let typed = Some(directory.join(TYPED_FILE));
-    Ok(Disk { kept: Some(kept), writer: Some(opened.writer), typed, notes })
+    let data_options = format!(" --data-dir {}", shell_word(&directory));
+    Ok(Disk { kept: Some(kept), writer: Some(opened.writer), typed, data_options, notes })
 }
 
 fn new_person() -> anyhow::Result<Person> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
     Ok(Person::new(bytes))
+}
+
+/// Where a node listens, and whom it knows of the ring, if anybody.
+struct Place {
+    listener: TcpListener,
+    node: NodeHandle,
+    bootstrap: Option<NodeHandle>,
+}
+
+async fn find_place(
+    options: &Options,
+    kept: Option<&Kept>,
+    config: &Config,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Place> {
+    let listener = listen(options, kept).await?;
+    let bound = listener.local_addr().context("cannot tell where this node listens")?;
+    let node = NodeHandle::new(options.advertised(bound));
+    let known = kept.map_or(&[][..], |kept| &kept.known);
+    let bootstrap = find_ring(options, node, bound, config, known, notes).await?;
+    Ok(Place { listener, node, bootstrap })
 }
 
 /// Listens where the user says; where any port will do, at that of the time before, if it is free: so a

@@ -80,6 +80,13 @@ impl Node {
         self
     }
 
+    /// With these options, which begin with a blank, whoever starts again with another nick is the same person:
+    /// they are part of the advice when the nick is taken.
+    pub fn with_data_options(mut self, options: String) -> Node {
+        self.chat.set_data_options(options);
+        self
+    }
+
     /// Its part in the ring.
     pub fn chord(&self) -> &Chord<Payload> {
         &self.chord

@@ -38,7 +38,7 @@ impl Observer<Node> for Shown {
     }
 }
 
-/// A ring of eight nodes, of whom the last is Alice's.
+/// A ring of nodes, of whom the last is Alice's.
 struct Town {
     network: Network<Node>,
     shown: Rc<RefCell<Shown>>,
@@ -48,11 +48,15 @@ struct Town {
 
 impl Town {
     fn new() -> Town {
+        Town::of(8)
+    }
+
+    fn of(nodes: u8) -> Town {
         let shown = Rc::new(RefCell::new(Shown::default()));
         let mut network = Network::new(1, Links::good());
         network.observe(shown.clone());
         let mut town = Town { network, shown, nodes: 0, alice: at(0) };
-        for n in 0..7 {
+        for n in 0..nodes - 1 {
             town.comes(&format!("n{n}"), Person::new([10 + n; 16]));
         }
         town.alice = town.comes("alice", ALICE);
@@ -61,9 +65,13 @@ impl Town {
 
     /// A person comes, at an address that nobody had before.
     fn comes(&mut self, nick: &str, person: Person) -> NodeHandle {
-        let me = at(self.nodes);
-        let bootstrap = (0 < self.nodes).then(|| at(0));
         self.nodes += 1;
+        self.comes_at(at(self.nodes - 1), nick, person)
+    }
+
+    /// A person comes, at an address where nobody is.
+    fn comes_at(&mut self, me: NodeHandle, nick: &str, person: Person) -> NodeHandle {
+        let bootstrap = (me != at(0)).then(|| at(0));
         self.network.add(Node::new(nick.parse().unwrap(), me, self.network.now()).with_person(person));
         self.network.command(me, Command::Start { bootstrap });
         self.network.run_for(Duration::from_secs(5));
@@ -152,6 +160,60 @@ fn what_is_written_to_someone_whose_node_crashed_waits_for_them() {
     town.says("msg bob welcome");
     town.network.run_for(Duration::from_secs(5));
     assert_eq!(town.take(bob), ["alice: welcome"]);
+}
+
+#[test]
+fn who_begins_anew_at_somebodys_address_has_the_name_and_not_the_mail() {
+    let mut town = Town::new();
+    let bob = town.comes("bob", BOB);
+    town.network.crash(bob);
+    town.says("msg bob one");
+    town.network.run_for(Duration::from_secs(12));
+    assert_eq!(town.take(town.alice), ["stored"]);
+    let eve = town.comes_at(bob, "bob", EVE);
+    town.says("msg bob two");
+    town.network.run_for(3 * RENEW_EVERY);
+    assert_eq!(town.take(eve), ["alice: two"]);
+    assert_eq!(town.take(town.alice), ["delivered"]);
+    town.goes(eve);
+    town.says("msg bob three");
+    town.network.run_for(Duration::from_secs(5));
+    let bob = town.comes("bob", BOB);
+    assert_eq!(town.take(bob), ["alice, earlier: one"]);
+    town.goes(bob);
+    let eve = town.comes("bob", EVE);
+    assert_eq!(town.take(eve), ["alice, earlier: three"], "who had the name last was meant");
+}
+
+#[test]
+fn what_is_written_while_all_others_stand_still_waits_for_them() {
+    let mut town = Town::of(24);
+    town.network.run_for(RENEW_EVERY);
+    let others: Vec<String> = (0..23).map(|n| format!("n{n}")).collect();
+    let alices = town.network.get(town.alice).unwrap().records();
+    let is_known = |nick: &str| alices.claims(&nick.parse().unwrap()).is_some();
+    // The nodes that keep the other names all stand still.
+    let (known, unknown): (Vec<_>, Vec<_>) = others.iter().partition(|nick| is_known(nick));
+    for n in 0..23 {
+        town.network.freeze(at(n), Duration::from_secs(60));
+    }
+    for nick in &others {
+        town.says(&format!("msg {nick} to {nick}"));
+    }
+    town.network.run_for(Duration::from_secs(30));
+    let mut told = town.take(town.alice);
+    told.sort();
+    let mut expected: Vec<_> =
+        unknown.iter().map(|nick| format!("failed: nobody has the name {nick}")).collect();
+    expected.extend(known.iter().map(|_| "stored".to_owned()));
+    expected.sort();
+    assert_eq!(told, expected);
+    assert!(!known.is_empty());
+    town.network.run_for(3 * RENEW_EVERY);
+    for (n, nick) in (0..).zip(&others) {
+        let shown: Vec<_> = town.take(at(n)).into_iter().filter(|text| text.ends_with(nick)).collect();
+        assert_eq!(shown.len(), usize::from(known.contains(&nick)), "{nick}: {shown:?}");
+    }
 }
 
 #[test]

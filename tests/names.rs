@@ -10,7 +10,7 @@ use chord_chat::chat::event::Event;
 use chord_chat::id::{Id, NodeHandle};
 use chord_chat::node::{Command, Node};
 use chord_chat::records::lease::LEASE;
-use chord_chat::records::name::Nick;
+use chord_chat::records::name::{Nick, Person};
 use chord_chat::sim::{Latency, Links, Network, Observer, seeds};
 
 const SEEDS: u64 = 200;
@@ -113,4 +113,31 @@ fn a_nick_left_by_a_crash_is_refused_while_the_lease_lasts_and_free_afterwards()
     assert_eq!(come(&mut network, "bob"), refused);
     network.run_for(20 * second);
     assert_eq!(come(&mut network, "bob"), ["bob is ready"]);
+}
+
+#[test]
+fn a_nick_left_by_a_crash_is_free_at_once_for_whoever_is_at_that_address_now() {
+    let mut network = Network::new(0, Links::good());
+    let told = Rc::new(RefCell::new(Told::default()));
+    network.observe(told.clone());
+    let come = |network: &mut Network<Node>, number: u16, nick: &str, person: u8| {
+        let (me, first) = (node(0, number), node(0, 0));
+        network
+            .add(Node::new(nick.parse().unwrap(), me, network.now()).with_person(Person::new([person; 16])));
+        network.command(me, Command::Start { bootstrap: (0 < number).then_some(first) });
+        network.run_for(Duration::from_secs(5));
+        std::mem::take(&mut told.borrow_mut().0)
+    };
+    for (number, nick) in ["alice", "bob", "carol"].into_iter().enumerate() {
+        assert_eq!(come(&mut network, number as u16, nick, number as u8), [format!("{nick} is ready")]);
+    }
+    network.crash(node(0, 1));
+    // The disk was lost, so this is another person, as far as anybody can tell.
+    assert_eq!(come(&mut network, 1, "bob", 11), ["bob is ready"]);
+    // That holds for the one address, and for nobody who is there.
+    let holder = node(0, 1).addr();
+    let refused = [format!("the name bob is taken by the node at {holder}; bob2 is free: --nick bob2")];
+    assert_eq!(come(&mut network, 3, "bob", 1), refused);
+    network.run_for(2 * LEASE);
+    assert!(told.borrow().0.is_empty(), "nobody has lost a name: {:?}", told.borrow().0);
 }

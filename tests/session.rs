@@ -198,6 +198,24 @@ async fn a_node_that_cannot_start_ends_the_session_with_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_told_before_a_start_failed_belongs_to_the_reason() {
+    let table = sit_down();
+    for i in 0..20 {
+        table.node_says.send(error(&format!("note {i}"))).await.unwrap();
+    }
+    table.node_says.send(error("the nick alice is taken")).await.unwrap();
+    let Ending::Failed { reason } = table.bye(&[]).await else { panic!("it has failed") };
+    assert_eq!(reason, "note 0; note 1; note 2; note 3; the nick alice is taken");
+
+    let mut table = sit_down();
+    table.node_says.send(error("the file was damaged")).await.unwrap();
+    table.node_says.send(ready()).await.unwrap();
+    (&mut table.begun).await.unwrap();
+    table.node_says.send(error("the disk is full")).await.unwrap();
+    assert_eq!(table.bye(&[]).await, Ending::Failed { reason: "the disk is full".into() });
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_the_user_breaks_off_is_no_failure() {
     let table = sit_down();
     table.signals.send(Stop::Interrupt).await.unwrap();

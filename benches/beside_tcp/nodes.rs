@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chord_chat::chat::event::{Event, SentState};
 use chord_chat::chord::SUCCESSORS;
 use chord_chat::id::{Id, NodeHandle};
-use chord_chat::net::{Clock, Config, Controls, Driver, News};
+use chord_chat::net::{Clock, Config, Controls, Driver, NETWORK, News};
 use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::name::Person;
@@ -72,7 +72,7 @@ impl RunningNode {
             let mut opened = None;
             if let Some(directory) = &directory {
                 let person = Person::of_node(handle.id());
-                node = node.with_disk(clock.now(), Kept::default(), person);
+                node = node.with_disk(clock.now(), Kept::default(), person, NETWORK);
                 opened = Some(store::open(directory.path()).expect("a file"));
             }
             let (mut driver, controls) =

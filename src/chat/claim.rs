@@ -155,8 +155,11 @@ impl Chat {
         request: &chord::Request<Payload>,
         Request { nick, claim }: Request,
     ) {
-        let holder = cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now));
-        if let Some(other) = holder.filter(|other| other.person != claim.person && claim.held) {
+        let holder =
+            |cx: &Context<'_>| cx.records.claims(&nick).and_then(|claims| claims.holder(cx.now).cloned());
+        // Who is at the holder's address now has come after them: their process is gone, and with it the node.
+        let is_another = |other: &Claim| other.person != claim.person && other.holder != claim.holder;
+        if let Some(other) = holder(cx).filter(|other| claim.held && is_another(other)) {
             let taken = Answer::Taken(other.holder);
             return cx.reply_read(request, Payload::Claimed(taken));
         }
@@ -169,12 +172,18 @@ impl Chat {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
         let payload = Payload::Claimed(answer);
-        let is_noted = Chat::note_holder(cx, &nick, person);
-        if is_noted && held && cx.records.is_renewal(cx.now, &key, &statement) {
+        let is_renewal = held && cx.records.is_renewal(cx.now, &key, &statement);
+        if is_renewal {
             cx.records.refresh(cx.now, &key, statement);
+        } else {
+            cx.records.write(cx.now, &key, statement);
+        }
+        // Who gives up what somebody else has, or is late with what they said before that one, had it earlier.
+        let last = holder(cx).map_or(person, |holder| holder.person);
+        let is_noted = Chat::note_holder(cx, &nick, last);
+        if is_renewal && is_noted {
             return cx.reply_read(request, payload);
         }
-        cx.records.write(cx.now, &key, statement);
         self.after_write(cx, Then::Answer { origin: request.origin, id: request.id, payload });
     }
 
@@ -190,6 +199,8 @@ impl Chat {
                 // Some may have come while the root already took the user for being there.
                 self.fetch_mail(cx, self.nick.clone());
                 self.come_back(cx);
+                self.nicks.note(cx.now, &self.nick);
+                self.fetch_former_mail(cx);
             }
             (Stage::Starting(starting), Answer::Taken(holder)) => {
                 starting.holder = Some(holder);
@@ -245,6 +256,7 @@ impl Chat {
         self.claimed = since;
         // What was sent to the user by the old name waits there.
         self.fetch_mail(cx, was.clone());
+        self.nicks.note(cx.now, &nick);
         cx.tell(Event::Renamed { nick, was, holder });
         // The channels hear of it.
         self.renew(cx);
@@ -258,8 +270,8 @@ impl Chat {
         let Stage::Starting(Starting { holder: Some(holder), .. }) = self.stage else { return };
         let (nick, at) = (&self.nick, holder.addr());
         let advice = match free {
-            Some(free) => format!("{free} is free: --nick {free}"),
-            None => "choose another with --nick".to_owned(),
+            Some(free) => format!("{free} is free: --nick {free}{}", self.data_options),
+            None => format!("choose another with --nick NAME{}", self.data_options),
         };
         cx.error("node", format!("the name {nick} is taken by the node at {at}; {advice}"));
         self.leave_ring(cx);

@@ -15,6 +15,8 @@
 //! receiver -> author: Receipt { ids }                          if the author is still there
 //!
 //! A letter is for a person: it is not given to someone else who has the name by then.
+//! And it is given to them under another nick: at the start they ask in the mailboxes of all nicks that they had,
+//! and every 30 s in that of the next one (see `nicks`), of which no root tells them.
 //! The receiver remembers which messages were shown, so a letter that comes twice is shown once.
 
 use std::time::Duration;
@@ -39,7 +41,7 @@ const LETTERS_AT_ONCE: usize = 50;
 const POSTED_MAX: usize = 1000;
 
 /// How often it is noted that someone still has their name: it is remembered for 14 days.
-const NOTED_EVERY: Duration = Duration::from_secs(60 * 60);
+pub(super) const NOTED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// A private message for someone who is away.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -186,6 +188,21 @@ impl Chat {
         let fetch = Payload::FetchMail(Fetch { nick: nick.clone(), person: self.person });
         let id = cx.ask_root(&RecordKey::Mailbox(nick.clone()), fetch);
         self.pending.insert(id, Pending::FetchMail(nick));
+    }
+
+    /// Asks for what waits under the nicks that the user had before.
+    pub(super) fn fetch_former_mail(&mut self, cx: &mut Context<'_>) {
+        for nick in self.nicks.former(&self.nick).cloned().collect::<Vec<_>>() {
+            self.fetch_mail(cx, nick);
+        }
+    }
+
+    /// Notes that the user still has their nick, and asks for what has come since under one of the others.
+    pub(super) fn mind_nicks(&mut self, cx: &mut Context<'_>) {
+        self.nicks.note(cx.now, &self.nick);
+        if let Some(nick) = self.nicks.next_former(&self.nick) {
+            self.fetch_mail(cx, nick);
+        }
     }
 
     pub(super) fn on_fetch_mail(cx: &mut Context<'_>, request: &chord::Request<Payload>, fetch: &Fetch) {

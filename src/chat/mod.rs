@@ -15,6 +15,7 @@ pub(crate) mod leave;
 mod mail;
 mod msg;
 mod names;
+mod nicks;
 pub mod payload;
 mod recent;
 mod renew;
@@ -65,6 +66,10 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 pub struct Chat {
     nick: Nick,
     person: Person,
+    /// What the user had before, too.
+    nicks: nicks::Nicks,
+    /// What is said on the command line, besides the nick, to be the same person again.
+    data_options: String,
     me: NodeHandle,
     last_version: u64,
     stage: Stage,
@@ -227,6 +232,8 @@ impl Chat {
         Chat {
             nick,
             person: Person::of_node(me.id()),
+            nicks: nicks::Nicks::default(),
+            data_options: String::new(),
             me,
             last_version: now.as_micros(),
             stage: Stage::New,
@@ -259,6 +266,11 @@ impl Chat {
     /// The user is this person, who may have been here before: letters to them are theirs.
     pub fn set_person(&mut self, person: Person) {
         self.person = person;
+    }
+
+    /// With these options, which begin with a blank, whoever starts again with another nick is the same person.
+    pub fn set_data_options(&mut self, options: String) {
+        self.data_options = options;
     }
 
     /// Who the user is.
@@ -384,6 +396,9 @@ impl Chat {
         };
         match (pending, why) {
             (Pending::Private(to), Failure::Unreachable | Failure::NoAnswer) => self.on_person_gone(cx, to),
+            (Pending::LookUp(to) | Pending::FindNode(to) | Pending::Post(to), Failure::NoAnswer) => {
+                self.on_nobody_answers(cx, to);
+            }
             (pending, _) => self.on_refused(cx, id, pending, reason),
         }
     }
@@ -458,6 +473,7 @@ impl Chat {
         self.join_again_when_due(cx);
         if matches!(self.stage, Stage::Ready) && self.next_renewal() <= cx.now {
             self.renew(cx);
+            self.mind_nicks(cx);
             self.tell_of_lost_mail(cx);
             self.try_to_return(cx);
         }

@@ -8,6 +8,10 @@
 //!             node -> n: PrivateHeard { Shown, or NotMe }
 //!
 //! Who has a name and cannot be reached, or had it, gets mail; see `mail`.
+//! Each of these requests has its own deadline: where many nodes fall silent at once, it may take longer than
+//! that until the ring has closed around them, so the receiver is then looked for again.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +28,11 @@ use crate::records::name::Nick;
 
 /// How many digits of a node's id must be given.
 pub const PREFIX_DIGITS_MIN: usize = 8;
+
+/// For how long the receiver of a message is looked for again when nobody has answered.
+///
+/// With what is under way by then, a message has its end within 30 s.
+const TRY_FOR: Duration = Duration::from_secs(15);
 
 pub(super) const COMMAND: Command = Command {
     name: "msg",
@@ -228,6 +237,15 @@ impl Chat {
             }
             _ => self.fail_first(cx, &to, "the node of the receiver cannot be reached"),
         }
+    }
+
+    /// Neither the root of the name nor that of the mailbox has answered: another node may be it by now.
+    pub(super) fn on_nobody_answers(&mut self, cx: &mut Context<'_>, to: Recipient) {
+        let Some(since) = self.outboxes.get(&to).and_then(|outbox| outbox.since) else { return };
+        if cx.now < since + TRY_FOR {
+            return self.find_person(cx, &to);
+        }
+        self.fail_first(cx, &to, &format!("no answer within {} s", cx.now.since(since).as_secs()));
     }
 
     pub(super) fn on_private_failed(&mut self, cx: &mut Context<'_>, to: Recipient, reason: &str) {

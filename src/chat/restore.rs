@@ -4,6 +4,7 @@
 //! Once the name is the user's again, each channel is joined again as by `join`, and what was missed is
 //! shown; then the messages go out that were waiting.
 //! A user who exits comes back in the same way: only `leave` ends a membership for good.
+//! The nicks that they had are kept as well, whichever one they come back with: see `nicks`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,14 +17,14 @@ use super::mail::Posted;
 use super::recent::{Numbers, Recent};
 use super::{Chat, Context, Pending, Stage, join};
 use crate::records::channel::Place;
-use crate::records::name::ChannelName;
+use crate::records::name::{ChannelName, Nick};
 use crate::time::Time;
 
 /// How long it may take until it is written that a message of a channel was shown: after a crash, it is shown
 /// once more.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
-/// The same for a private message that was shown, and for one that waits or does not any more.
+/// The same for a private message that was shown, for one that waits or does not any more, and for a nick.
 const WAITING_WITHIN: Duration = Duration::from_millis(100);
 
 /// Under what something of a chat is kept.
@@ -41,6 +42,8 @@ pub enum Key {
     Waiting(Recipient, MessageId),
     /// A private message of the user's that waits in a mailbox.
     Posted(MessageId),
+    /// A nick that the user has or had.
+    Nick(Nick),
 }
 
 /// What is kept of a chat under a [`Key`].
@@ -58,6 +61,8 @@ pub enum Value {
     Waiting(String),
     /// To whom the message goes, and when it came to the mailbox.
     Posted(Recipient, Time),
+    /// When the user had the nick last.
+    Nick(Time),
 }
 
 /// How much of a channel was shown: everything after `from` and up to `upto`.
@@ -79,6 +84,7 @@ pub(super) struct Kept {
     heard: Numbers,
     waiting: BTreeMap<Recipient, BTreeSet<MessageId>>,
     posted: BTreeSet<MessageId>,
+    nicks: BTreeMap<Nick, Time>,
 }
 
 /// What was kept by a former self, until the user has their name again.
@@ -90,6 +96,7 @@ pub(super) struct Former {
     /// In the order in which they were written.
     waiting: BTreeMap<Recipient, BTreeMap<(u64, MessageId), String>>,
     posted: BTreeMap<MessageId, Posted>,
+    nicks: BTreeMap<Nick, Time>,
 }
 
 impl Chat {
@@ -117,6 +124,9 @@ impl Chat {
             (Key::Posted(id), Value::Posted(to, at)) => {
                 former.posted.insert(id, Posted { to, at });
             }
+            (Key::Nick(nick), Value::Nick(at)) => {
+                former.nicks.insert(nick, at);
+            }
             // Nobody has written such a value under such a key.
             _ => {}
         }
@@ -125,12 +135,14 @@ impl Chat {
     /// The user has their name: they are where they were.
     pub(super) fn come_back(&mut self, cx: &mut Context<'_>) {
         let Some(former) = self.former.take() else { return };
-        let Former { channels, mut shown, heard, waiting, posted } = former;
+        let Former { channels, mut shown, heard, waiting, posted, nicks } = former;
         let mut kept = Kept::default();
         self.heard = Recent::restored(heard);
         kept.heard = self.heard.numbers();
         kept.posted = posted.keys().copied().collect();
         self.posted = posted;
+        kept.nicks = nicks.clone();
+        self.nicks.had = nicks;
         for (channel, seen) in channels {
             let shown = Recent::restored(shown.remove(&channel).unwrap_or_default());
             kept.channels.insert(channel.clone(), (seen, shown.numbers()));
@@ -180,6 +192,7 @@ impl Chat {
         if matches!(self.stage, Stage::Ready | Stage::Leaving(_)) {
             self.waiting_changed(&mut kept, &mut changes);
             self.posted_changed(&mut kept, &mut changes);
+            self.nicks_changed(&mut kept, &mut changes);
         }
         self.kept = Some(kept);
         changes
@@ -252,6 +265,20 @@ impl Chat {
             changes.push((Key::Posted(*id), None, WAITING_WITHIN));
         }
         kept.posted = self.posted.keys().copied().collect();
+    }
+
+    fn nicks_changed(&self, kept: &mut Kept, changes: &mut Vec<Change>) {
+        let had = &self.nicks.had;
+        if kept.nicks == *had {
+            return;
+        }
+        for (nick, at) in had.iter().filter(|(nick, at)| kept.nicks.get(*nick) != Some(at)) {
+            changes.push((Key::Nick(nick.clone()), Some(Value::Nick(*at)), WAITING_WITHIN));
+        }
+        for nick in kept.nicks.keys().filter(|nick| !had.contains_key(*nick)) {
+            changes.push((Key::Nick(nick.clone()), None, WAITING_WITHIN));
+        }
+        kept.nicks.clone_from(had);
     }
 }
 

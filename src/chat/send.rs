@@ -82,7 +82,8 @@ pub(super) struct Outbox {
     messages: VecDeque<(MessageId, String)>,
     /// How many of them are under way.
     under_way: usize,
-    /// The node to which the first of them was sent, if they are private.
+    /// If they are private: since when the first of them is under way, and to which node it was sent.
+    pub(super) since: Option<Time>,
     pub(super) tried: Option<NodeHandle>,
 }
 
@@ -101,7 +102,7 @@ impl Outbox {
 
     pub(super) fn finish_first(&mut self) -> Option<(MessageId, String)> {
         self.under_way = 0;
-        self.tried = None;
+        (self.since, self.tried) = (None, None);
         self.messages.pop_front()
     }
 
@@ -167,6 +168,7 @@ impl Chat {
         }
         let Recipient::Channel(channel) = to else {
             outbox.under_way = 1;
+            outbox.since = Some(cx.now);
             return self.find_person(cx, to);
         };
         let messages: Vec<_> = outbox.messages.iter().take(MESSAGES_MAX).cloned().collect();

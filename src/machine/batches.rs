@@ -58,11 +58,15 @@ impl<T: Copy + Ord + Add<Duration, Output = T>, E, M> Batches<T, E, M> {
 
     fn keep(&mut self, now: T, Keep { key, value, within }: Keep) {
         self.next.insert(key, value);
-        let by = now + within;
-        self.due = Some(self.due.map_or(by, |due| due.min(by)));
+        self.begin_by(now + within);
         if within.is_zero() {
             self.needed = self.begun + 1;
         }
+    }
+
+    /// The next batch begins then at the latest, also with nothing in it.
+    pub fn begin_by(&mut self, by: T) {
+        self.due = Some(self.due.map_or(by, |due| due.min(by)));
     }
 
     /// What may leave the node now that did not before, if anything.

@@ -1,6 +1,8 @@
 //! The disk beside the network: nothing leaves the node before what it rests on is on the disk; see
 //! [`crate::machine::batches`].
 //!
+//! Where nothing changes for a while, a batch with nothing in it finds out whether the file is still there.
+//!
 //! A disk that fails, or is too slow, is given up for the rest of the run: the chat goes on without it.
 
 use std::time::Duration;
@@ -16,6 +18,9 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How many outputs may wait for the disk.
 const HELD_MAX: usize = 65_536;
+
+/// How long after a batch the next one is begun, with something in it or not.
+const BATCH_EVERY: Duration = Duration::from_secs(60);
 
 /// What is told of a disk that was given up for its slowness.
 const TOO_SLOW: &str = "it takes too long to write";
@@ -33,7 +38,11 @@ pub(super) struct Disk<E, M> {
 impl<E, M> Disk<E, M> {
     /// Without a writer nothing is kept, and nothing waits.
     pub fn new(writer: Option<Writer>) -> Disk<E, M> {
-        Disk { writer, batches: Batches::default(), begun_at: None, answer: None }
+        let mut batches = Batches::default();
+        if writer.is_some() {
+            batches.begin_by(Instant::now() + BATCH_EVERY);
+        }
+        Disk { writer, batches, begun_at: None, answer: None }
     }
 
     /// Takes what a machine has put out, and gives it back if it may leave the node now.
@@ -58,6 +67,7 @@ impl<E, M> Disk<E, M> {
             Some(Ok(())) => {
                 self.begun_at = None;
                 self.batches.written();
+                self.batches.begin_by(now + BATCH_EVERY);
             }
             Some(Err(reason)) => return Some(self.give_up(reason)),
             None => {}
@@ -185,7 +195,28 @@ mod tests {
             assert_eq!((disk.go_on(now + within), disk.begun_at), (None, Some(now + within)));
             permit.send(Ok(())).unwrap();
             disk.answered().await;
-            assert_eq!((disk.go_on(now + within), disk.due()), (None, None));
+            assert_eq!((disk.go_on(now + within), disk.due()), (None, Some(now + within + BATCH_EVERY)));
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_there_is_found_out_though_nothing_changes() {
+        run(async {
+            let (mut disk, permit) = disk();
+            let now = Instant::now();
+            disk.take(now, keep(1, Duration::ZERO));
+            assert_eq!(disk.go_on(now), None);
+            permit.send(Ok(())).unwrap();
+            disk.answered().await;
+            assert_eq!((disk.go_on(now), disk.due()), (None, Some(now + BATCH_EVERY)));
+            assert_eq!((disk.go_on(now + BATCH_EVERY), disk.begun_at), (None, Some(now + BATCH_EVERY)));
+            // This goes into the next one, and what rests on it waits.
+            disk.take(now + BATCH_EVERY, keep(2, Duration::ZERO));
+            assert_eq!(disk.take(now + BATCH_EVERY, Output::Event("stored")), None);
+            permit.send(Err("it was deleted")).unwrap();
+            disk.answered().await;
+            assert_eq!(disk.go_on(now + BATCH_EVERY).as_deref(), Some("it was deleted"));
+            assert_eq!(released(&mut disk), [Output::Event("stored")]);
         });
     }
 

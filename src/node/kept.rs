@@ -55,6 +55,8 @@ enum Key {
     Statement(RecordKey, Subject),
     /// Of the chat: a [`restore::Value`].
     Chat(restore::Key),
+    /// The name of the network to which all this belongs: a [`String`].
+    Network,
 }
 
 /// What was on the disk.
@@ -62,6 +64,8 @@ enum Key {
 pub struct Kept {
     /// Who the user is.
     pub person: Option<Person>,
+    /// The network to which it belongs.
+    pub network: Option<String>,
     /// Where the node was last.
     pub node: Option<NodeHandle>,
     /// Other nodes, through which the ring may be found again.
@@ -87,6 +91,7 @@ impl Kept {
     fn take(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         match wire::decode(key).ok()? {
             Key::Person => self.person = Some(decode(value)?),
+            Key::Network => self.network = Some(decode(value)?),
             Key::Node => self.node = Some(decode(value)?),
             Key::Known => self.known = decode(value)?,
             Key::Statement(key, subject) => {
@@ -133,8 +138,9 @@ pub(super) struct Disk {
 impl Node {
     /// Gives the node a disk: what was kept on it holds again, and what changes is put out to be kept.
     ///
-    /// `person` is who the user is if nobody was kept.
-    pub fn with_disk(mut self, now: Time, kept: Kept, person: Person) -> Node {
+    /// `person` is who the user is if nobody was kept, and `network` is where the node runs: what was kept must
+    /// belong there, or to no network yet.
+    pub fn with_disk(mut self, now: Time, kept: Kept, person: Person, network: &str) -> Node {
         for &peer in &kept.known {
             // They may be in a ring of their own by now.
             self.chord.remember(now, peer);
@@ -143,6 +149,9 @@ impl Node {
         self.chat.set_person(kept.person.unwrap_or(person));
         if kept.person.is_none() {
             disk.first.push(keep(&Key::Person, Some(&person), Duration::ZERO));
+        }
+        if kept.network.is_none() {
+            disk.first.push(keep(&Key::Network, Some(&network), Duration::ZERO));
         }
         let me = self.chord.me();
         if kept.node != Some(me) {

@@ -40,7 +40,11 @@ impl Disk {
 
     /// The node of `alice`, alone in her ring, and what it puts out when it starts.
     fn start(&mut self, now: Time) -> (Node, Vec<Said>) {
-        let node = Node::new("alice".parse().unwrap(), me(), now).with_disk(now, self.kept(), person(1));
+        self.start_as("alice", now)
+    }
+
+    fn start_as(&mut self, nick: &str, now: Time) -> (Node, Vec<Said>) {
+        let node = Node::new(nick.parse().unwrap(), me(), now).with_disk(now, self.kept(), person(1), "lab");
         self.play(node, now, Command::Start { bootstrap: None })
     }
 
@@ -124,6 +128,7 @@ fn who_restarts_is_who_they_were_where_they_were() {
     }
     let kept = disk.kept();
     assert_eq!((kept.person, kept.node, kept.unreadable), (Some(person(1)), Some(me()), 0));
+    assert_eq!(kept.network.as_deref(), Some("lab"));
     // A week later nobody is a member, or has the name, but the messages are almost all there.
     let (node, outputs) = disk.start(after(6 * 24 * 60 * 60));
     let told = events(outputs);
@@ -172,6 +177,39 @@ fn a_message_that_waits_is_queued_again_with_its_id_and_then_forgotten() {
     assert!(!events(outputs).iter().any(|event| matches!(event, Event::Sent { .. })), "it went out");
 }
 
+/// The texts of the private messages.
+fn letters(events: &[Event]) -> Vec<&str> {
+    fn text(event: &Event) -> Option<&str> {
+        match event {
+            Event::Private { text, history: true, .. } => Some(text),
+            _ => None,
+        }
+    }
+    events.iter().filter_map(text).collect()
+}
+
+#[test]
+fn mail_is_fetched_under_each_nick_that_the_person_has_had() {
+    let mut disk = Disk::default();
+    for (i, nick) in (0..).zip(["alice", "lice", "ali"]) {
+        disk.start_as(nick, after(i));
+    }
+    // Nobody holds these names any more, so what comes for whoever had them waits.
+    let (mut node, outputs) = disk.start_as("eve", after(600));
+    assert_eq!(letters(&events(outputs)), [""; 0]);
+    for nick in ["alice", "lice", "ali"] {
+        (node, _) = disk.types(node, after(600), &format!("msg {nick} to {nick}"));
+    }
+    let (node, outputs) = disk.start_as("zoe", after(601));
+    assert_eq!(letters(&events(outputs)), ["to ali", "to alice", "to lice"]);
+    let (mut node, _) = disk.types(node, after(602), "msg lice again");
+    let mut outputs = Vec::new();
+    for second in 603..603 + 4 * 30 {
+        node.handle(after(second), Input::Wakeup, &mut outputs);
+    }
+    assert_eq!(letters(&events(outputs)), ["again"], "one former nick after the other is asked about");
+}
+
 #[test]
 fn renewals_are_written_later_and_what_is_too_old_is_forgotten() {
     let mut disk = Disk::default();
@@ -186,14 +224,14 @@ fn renewals_are_written_later_and_what_is_too_old_is_forgotten() {
     assert!(times(&outputs).iter().all(|within| !within.is_zero()), "{outputs:?}");
     let claims = |disk: &Disk| {
         let node = Node::new("bob".parse().unwrap(), me(), NOW);
-        let node = node.with_disk(after(41), disk.kept(), person(2));
+        let node = node.with_disk(after(41), disk.kept(), person(2), "lab");
         node.records().claims(&"alice".parse().unwrap()).is_some()
     };
     assert!(claims(&disk));
     let before = disk.0.len();
     let other = NodeHandle::new("127.0.0.1:7001".parse().unwrap());
     let node = Node::new("bob".parse().unwrap(), other, after(3600));
-    let node = node.with_disk(after(3600), disk.kept(), person(2));
+    let node = node.with_disk(after(3600), disk.kept(), person(2), "lab");
     assert_eq!(node.chat().person(), person(1), "the same person, whatever the name");
     let (_, outputs) = disk.play(node, after(3600), Command::Line(String::new()));
     assert!(!outputs.is_empty() && disk.0.len() < before, "{outputs:?}");

@@ -33,6 +33,9 @@ const LEAVE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a node may take to leave that was never ready: it has nothing to hand over.
 const LEAVE_EARLY_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How much of what was told before a start failed belongs to its reason.
+const NOTES_MAX: usize = 4;
+
 /// How long the last lines may take to be written.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -210,6 +213,8 @@ struct Session<R> {
     output_lost: bool,
     /// The last error, unless a command was given since.
     error: Option<String>,
+    /// The first errors before that, as long as the node is not ready.
+    notes: Vec<String>,
     bye: Option<Vec<String>>,
     deadline: Option<Instant>,
 }
@@ -229,6 +234,7 @@ impl<R: Render> Session<R> {
             input_lost: false,
             output_lost: false,
             error: None,
+            notes: Vec::new(),
             bye: None,
             deadline: None,
         }
@@ -275,12 +281,18 @@ impl<R: Render> Session<R> {
                 self.ready = true;
                 // What was told before was not the end.
                 self.error = None;
+                self.notes.clear();
                 if let Some(begin) = self.begin.take() {
                     // Whoever would read is gone; then the input ends, and says so.
                     let _ = begin.send(());
                 }
             }
-            Event::Error { message, .. } => self.error = Some(message.clone()),
+            Event::Error { message, .. } => {
+                let before = self.error.replace(message.clone());
+                if !self.ready && self.notes.len() < NOTES_MAX {
+                    self.notes.extend(before);
+                }
+            }
             Event::Bye { not_handed_over } => self.bye = Some(not_handed_over.clone()),
             _ => {}
         }
@@ -349,7 +361,10 @@ impl<R: Render> Session<R> {
             (Some(not_handed_over), _) if asked => Ending::Left { not_handed_over },
             (Some(not_handed_over), None) if self.ready => Ending::Left { not_handed_over },
             (None, _) if asked && !self.ready => Ending::Left { not_handed_over: Vec::new() },
-            (_, Some(reason)) => Ending::Failed { reason },
+            (_, Some(reason)) => {
+                self.notes.push(reason);
+                Ending::Failed { reason: self.notes.join("; ") }
+            }
             (_, None) => Ending::Failed { reason: "the node stopped without a reason".to_owned() },
         }
     }

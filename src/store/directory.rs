@@ -1,7 +1,7 @@
 //! Where a person's data lies: the platform's directory for data, then this program's, then one for the nick
 //! and the network.
 
-use std::path::PathBuf;
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use anyhow::Context;
 use etcetera::base_strategy::{BaseStrategy, choose_native_strategy};
@@ -47,9 +47,31 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// A path as it is typed in a shell.
+pub fn shell_word(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let is_plain = |char: char| {
+        char.is_alphanumeric()
+            || char == MAIN_SEPARATOR
+            || matches!(char, '/' | '.' | '-' | '_' | '+' | '%' | ':')
+    };
+    if path.chars().all(is_plain) { path.into_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_can_be_typed_in_a_shell() {
+        let word = |path: &str| shell_word(Path::new(path));
+        assert_eq!(
+            word("/home/bob/.local/share/chord-chat/%42ob+lab"),
+            "/home/bob/.local/share/chord-chat/%42ob+lab"
+        );
+        assert_eq!(word("/home/Bob Smith/$x"), "'/home/Bob Smith/$x'");
+        assert_eq!(word("bob's"), r"'bob'\''s'");
+    }
 
     #[test]
     fn every_nick_has_a_directory_of_its_own_within_that_of_the_program() {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Item, Writer};
@@ -27,8 +27,17 @@ pub struct Opened {
     pub writer: Writer,
     /// What was kept in it, in the order of the keys.
     pub items: Vec<Item>,
-    /// Where the file lies now that was there before, and was damaged.
-    pub set_aside: Option<PathBuf>,
+    /// What was wrong with the file that was there before, if something was.
+    pub damage: Option<Damage>,
+}
+
+/// What was wrong with a file, in whose place a new one was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// What was in it was not what had been written; here it lies now.
+    SetAside(PathBuf),
+    /// It was there, and nothing was in it.
+    Empty,
 }
 
 /// Why a file cannot be read.
@@ -56,17 +65,59 @@ pub fn open(directory: &Path) -> anyhow::Result<Opened> {
         Unreadable::Refused(error) => anyhow!("cannot write to {}: {error}: {what_to_do}", path.display()),
         Unreadable::Damaged => anyhow!("{} is damaged, also when it is new: {what_to_do}", path.display()),
     };
-    let mut set_aside = None;
-    let opened = match read(&path) {
+    let mut damage = None;
+    let read_file = match read(&path) {
         Err(Unreadable::Damaged) => {
-            set_aside = Some(rename_damaged(&path).map_err(|error| refusal(Unreadable::Refused(error)))?);
-            read(&path)
+            let aside = rename_damaged(&path).map_err(|error| refusal(Unreadable::Refused(error)))?;
+            let told = format!("{} was damaged, and is now {}", path.display(), aside.display());
+            damage = Some(Damage::SetAside(aside));
+            read(&path).map_err(|why| refusal(why).context(told))?
         }
-        opened => opened,
+        read => read.map_err(refusal)?,
     };
-    let (database, items) = opened.map_err(refusal)?;
-    let writer = Writer::start(move |changes| write(&database, changes)).context("cannot start a thread")?;
-    Ok(Opened { writer, items, set_aside })
+    if read_file.was_empty {
+        damage = Some(Damage::Empty);
+    }
+    let ReadFile { database, file, items, .. } = read_file;
+    let write_batch = move |changes: &Changes| -> anyhow::Result<()> {
+        if !changes.is_empty() {
+            write(&database, changes)?;
+        }
+        ensure!(is_at(&path, &file), "{} was deleted or moved while it was in use", path.display());
+        Ok(())
+    };
+    let writer = Writer::start(write_batch).context("cannot start a thread")?;
+    Ok(Opened { writer, items, damage })
+}
+
+/// Whether `path` still leads to `file`; where the system does not tell, it is taken to.
+fn is_at(path: &Path, file: &File) -> bool {
+    match (fs::metadata(path), file.metadata()) {
+        (Ok(found), Ok(held)) => is_same(&found, &held),
+        (Err(error), _) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        (_, Err(_)) => true,
+    }
+}
+
+#[cfg(unix)]
+fn is_same(found: &fs::Metadata, held: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (found.dev(), found.ino()) == (held.dev(), held.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &fs::Metadata, _: &fs::Metadata) -> bool {
+    true
+}
+
+/// A file whose every page was checked.
+struct ReadFile {
+    database: Database,
+    /// The same file as that of the database.
+    file: File,
+    items: Vec<Item>,
+    /// Whether it was there, and nothing was in it.
+    was_empty: bool,
 }
 
 /// Only the user may read what is kept: private messages may wait there.
@@ -77,11 +128,20 @@ fn make_directory(directory: &Path) -> io::Result<()> {
     builder.recursive(true).create(directory)
 }
 
-fn open_file(path: &Path) -> io::Result<File> {
+/// The file at `path`, made if it is not there; and whether it was there, and nothing was in it.
+fn open_file(path: &Path) -> io::Result<(File, bool)> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.read(true).write(true).create(true).truncate(false).open(path)
+    options.read(true).write(true);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = options.create(true).truncate(false).open(path)?;
+            let is_empty = file.metadata()?.len() == 0;
+            Ok((file, is_empty))
+        }
+        opened => Ok((opened?, false)),
+    }
 }
 
 fn rename_damaged(path: &Path) -> io::Result<PathBuf> {
@@ -93,14 +153,15 @@ fn rename_damaged(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Reads all that is there, and checks every page: what is damaged is better known now than later.
-fn read(path: &Path) -> Result<(Database, Vec<Item>), Unreadable> {
-    let file = open_file(path).map_err(Unreadable::Refused)?;
+fn read(path: &Path) -> Result<ReadFile, Unreadable> {
+    let (file, was_empty) = open_file(path).map_err(Unreadable::Refused)?;
+    let same_file = file.try_clone().map_err(Unreadable::Refused)?;
     // On bytes that nobody has written, the library may fail in any way.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let mut database = Database::builder().set_cache_size(CACHE_BYTES).create_file(file)?;
         database.check_integrity()?;
         let items = read_items(&database)?;
-        Ok((database, items))
+        Ok(ReadFile { database, file: same_file, items, was_empty })
     }));
     opened.unwrap_or(Err(Unreadable::Damaged))
 }

@@ -11,6 +11,8 @@
 //! What is kept are values under keys: bytes, of which only the machine knows what they say.
 //! The file has a lock: a second process on the same directory is refused.
 //! A file that is damaged is set aside under another name, and a new one begun.
+//! With each batch it is looked whether the file is still where it was: one that was deleted can be written as
+//! long as the process runs, and nobody will find it afterwards.
 
 mod directory;
 mod file;
@@ -18,8 +20,8 @@ mod file;
 mod tests;
 mod writer;
 
-pub use directory::data_directory;
-pub use file::{FILE_NAME, Opened, open};
+pub use directory::{data_directory, shell_word};
+pub use file::{Damage, FILE_NAME, Opened, open};
 pub use writer::Writer;
 
 /// A value and its key, as they were kept.

@@ -40,7 +40,7 @@ fn written(mut writer: Writer, batches: impl IntoIterator<Item = Changes>) -> Op
 
 fn items(directory: &Path) -> Vec<(String, String)> {
     let opened = open(directory).unwrap();
-    assert_eq!(opened.set_aside, None);
+    assert_eq!(opened.damage, None);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let items = opened.items.into_iter().map(|(key, value)| (text(key), text(value))).collect();
     written(opened.writer, []);
@@ -77,6 +77,36 @@ fn nobody_else_may_read_what_is_kept() {
     assert_eq!((mode(&directory), mode(&directory.join(FILE_NAME))), (0o700, 0o600));
 }
 
+#[test]
+fn a_file_that_is_no_longer_where_it_was_is_told_of() {
+    let whole = tempfile::tempdir().unwrap();
+    let elsewhere = whole.path().join("elsewhere");
+    // Moved away; and another one in its place.
+    let takes_away: [fn(&Path, &Path); 3] = [
+        |directory, elsewhere| fs::rename(directory, elsewhere).unwrap(),
+        |directory, _| fs::remove_dir_all(directory).unwrap(),
+        |directory, _| {
+            fs::remove_file(directory.join(FILE_NAME)).unwrap();
+            fs::write(directory.join(FILE_NAME), "another").unwrap();
+        },
+    ];
+    for take_away in takes_away {
+        let directory = whole.path().join("data");
+        let mut writer = open(&directory).unwrap().writer;
+        runtime().block_on(async {
+            for batch in [changes(&[("a", Some("1"))]), Changes::new()] {
+                assert!(writer.begin(batch));
+                assert_eq!(writer.done().await, Some(Ok(())));
+            }
+            take_away(&directory, &elsewhere);
+            assert!(writer.begin(Changes::new()));
+            let reason = writer.done().await.unwrap().unwrap_err();
+            assert!(reason.contains("was deleted or moved"), "{reason}");
+            writer.close().await;
+        });
+    }
+}
+
 /// A file with so many items, as it is when its process is killed.
 fn filled(directory: &Path) -> Vec<u8> {
     let mut writer = open(directory).unwrap().writer;
@@ -92,16 +122,21 @@ fn filled(directory: &Path) -> Vec<u8> {
     })
 }
 
-/// Opens a file with these bytes: either all is there, or it was set aside and nothing is.
+/// Opens a file with these bytes: either all is there, or it was damaged and nothing is.
 ///
-/// Returns whether it was set aside.
+/// Returns whether it was damaged.
 fn check_opens(bytes: &[u8], what: &str) -> bool {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE_NAME), bytes).unwrap();
     let opened = open(directory.path()).unwrap_or_else(|error| panic!("{what}: {error:#}"));
-    match &opened.set_aside {
-        Some(path) => {
-            assert_eq!(fs::read(path).unwrap().len(), bytes.len(), "{what}: it is left as it was");
+    match &opened.damage {
+        Some(damage) => {
+            match damage {
+                Damage::SetAside(path) => {
+                    assert_eq!(fs::read(path).unwrap().len(), bytes.len(), "{what}: it is left as it was");
+                }
+                Damage::Empty => assert!(bytes.is_empty(), "{what}"),
+            }
             assert_eq!(opened.items, [], "{what}");
         }
         None => {
@@ -114,7 +149,22 @@ fn check_opens(bytes: &[u8], what: &str) -> bool {
     // Both can be written.
     let last = written(opened.writer, [changes(&[("new", Some("1"))])]);
     assert_eq!(last, Some(Ok(())), "{what}");
-    opened.set_aside.is_some()
+    opened.damage.is_some()
+}
+
+#[test]
+fn a_file_that_is_empty_is_told_of_and_a_new_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let damage = |directory: &Path| {
+        let opened = open(directory).unwrap();
+        written(opened.writer, []);
+        opened.damage
+    };
+    assert_eq!(damage(directory.path()), None);
+    fs::write(directory.path().join(FILE_NAME), []).unwrap();
+    assert_eq!(damage(directory.path()), Some(Damage::Empty));
+    assert_eq!(damage(directory.path()), None, "it is told once");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "there is nothing to set aside");
 }
 
 #[test]

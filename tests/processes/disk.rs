@@ -33,9 +33,15 @@ impl Home {
     }
 
     fn spawn(&self) -> Node {
-        let mut arguments = vec!["--addr", "127.0.0.1:0", "--data-dir", self.path().to_str().unwrap()];
+        self.spawn_with(&self.nick, &["--addr", "127.0.0.1:0"])
+    }
+
+    /// The same person, with another nick or at a certain address.
+    fn spawn_with(&self, nick: &str, options: &[&str]) -> Node {
+        let mut arguments = options.to_vec();
+        arguments.extend(["--data-dir", self.path().to_str().unwrap()]);
         arguments.extend(self.bootstrap.iter().flat_map(|address| ["--bootstrap", address]));
-        Node::spawn(&self.nick, &arguments)
+        Node::spawn(nick, &arguments)
     }
 
     fn path(&self) -> &Path {
@@ -312,6 +318,104 @@ fn a_damaged_file_is_set_aside_and_told_of() {
     let set_aside = names.filter(|name| name.to_str().unwrap().starts_with("chat.redb.damaged-")).count();
     assert_eq!(set_aside, 1);
     alice.join_channel("rust");
+    alice.exit();
+}
+
+#[test]
+fn who_has_lost_their_file_by_damage_has_their_name_at_once() {
+    let first = Node::first("first");
+    let home = Home::new("bob", Some(&first));
+    let mut bob = home.spawn().ready();
+    let address = bob.addr().to_string();
+    bob.crash();
+    fs::write(home.file(), [0x5a; 40_000]).unwrap();
+    let mut bob = home.spawn_with("bob", &["--addr", &address]).ready();
+    let error = bob.wait("error", |event| is(event, "error"));
+    assert!(text(&error, "message").contains("was damaged"), "{error}");
+    bob.exit();
+}
+
+#[test]
+fn an_empty_file_is_told_of_and_a_missing_one_is_not() {
+    let home = Home::new("alice", None);
+    let mut alice = home.spawn().ready();
+    alice.exit();
+    assert!(!alice.events().iter().any(|event| is(event, "error")), "there was no file, and nothing is told");
+    fs::write(home.file(), []).unwrap();
+    let alice = home.spawn().ready();
+    let error = alice.wait("error", |event| is(event, "error"));
+    assert!(text(&error, "message").contains("was empty"), "{error}");
+}
+
+#[test]
+fn damage_is_told_of_although_the_start_fails() {
+    let first = Node::first("first");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (bootstrap, why) in [(first.addr(), "is taken"), (nobody, "no node of a ring was found")] {
+        let home = Home::new("first", None);
+        fs::write(home.file(), "no such file").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+        command.args(["--nick", "first", "--addr", "127.0.0.1:0", "--bootstrap", &bootstrap.to_string()]);
+        command.arg("--data-dir").arg(home.path()).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains("was damaged") && errors.contains(why), "{errors}");
+        assert_eq!(errors.matches('\n').count(), 1, "{errors}");
+    }
+}
+
+#[test]
+fn data_of_one_network_is_refused_in_another() {
+    let home = Home::new("alice", None);
+    let at = |network: &str| home.spawn_with("alice", &["--addr", "127.0.0.1:0", "--network", network]);
+    at("LAB").ready().exit();
+    let (status, errors) = at("LAB2").status();
+    assert_eq!(status.code(), Some(1));
+    for part in ["belongs to the network LAB, not to LAB2", "--data-dir DIR", "--network LAB"] {
+        assert!(errors.contains(part), "{errors}");
+    }
+    assert_eq!(errors.matches('\n').count(), 1, "{errors}");
+    at("LAB").ready().exit();
+    let (status, errors) = home.spawn().status();
+    assert_eq!((status.code(), errors.contains("LAB")), (Some(1), true), "{errors}");
+}
+
+#[test]
+fn mail_comes_to_the_person_under_another_nick() {
+    let mut first = Node::first("first");
+    let home = Home::new("bob", Some(&first));
+    home.spawn().ready().exit();
+    first.ask("msg bob between us", |event| is(event, "sent") && event["state"] == "stored");
+    let mut other = Node::join("bob", &first);
+    let (status, errors) = home.spawn().status();
+    assert_eq!(status.code(), Some(1));
+    let advice = format!("bob2 is free: --nick bob2 --data-dir {}", home.path().display());
+    assert!(errors.contains(&advice), "{errors}");
+    let is_mail = |event: &Value| is(event, "private") && event["text"] == "between us";
+    let mut bob2 = home.spawn_with("bob2", &["--addr", "127.0.0.1:0"]).ready();
+    bob2.wait("mail", is_mail);
+    first.wait("a receipt", |event| is(event, "sent") && event["state"] == "delivered");
+    bob2.exit();
+    other.exit();
+    assert!(!other.events().iter().any(is_mail), "it is for nobody else");
+    let mut bob = home.spawn().ready();
+    bob.exit();
+    assert!(!bob.events().iter().any(is_mail), "it was handed over");
+}
+
+#[test]
+fn a_directory_that_is_deleted_is_told_of_once() {
+    let home = Home::new("alice", None);
+    let mut alice = home.spawn().ready();
+    fs::remove_dir_all(home.path()).unwrap();
+    alice.join_channel("rust");
+    let error = alice.wait("an error", is_disk_error);
+    assert!(text(&error, "message").contains("was deleted or moved"), "{error}");
+    for i in 0..5 {
+        alice.send("rust", &format!("after {i}"));
+    }
+    assert_eq!(alice.events().iter().filter(|event| is_disk_error(event)).count(), 1);
     alice.exit();
 }
 
