@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use chord_chat::chat::command::find;
 use chord_chat::chat::event::Event;
-use chord_chat::chat::history::HISTORY;
+use chord_chat::chat::history::{HISTORY, HISTORY_MAX};
 use chord_chat::id::NodeHandle;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::channel::TEXT_BYTES_MAX;
@@ -141,10 +142,21 @@ fn history_is_shown_to_whoever_asks_as_much_as_they_ask() {
     room.say(BOB, "history nothing");
     room.wait();
     assert_eq!(room.take(BOB), [("that was 0".to_owned(), true)]);
-    room.say(BOB, "history rust many");
-    room.wait();
-    let refused = "error: many: a count is a number from 0 to 1000";
-    assert_eq!(room.take(BOB), [(refused.to_owned(), true)]);
+    for wrong in ["many", "0", "1001", "-1"] {
+        room.say(BOB, &format!("history rust {wrong}"));
+        room.wait();
+        let refused = format!("error: {wrong}: a count is a number from 1 to 1000");
+        assert_eq!(room.take(BOB), [(refused, true)]);
+    }
+}
+
+#[test]
+fn help_says_how_many_messages_are_shown() {
+    for name in ["join", "history"] {
+        let about = find(name).unwrap().about;
+        assert!(about.contains(&format!("{HISTORY}, or")) || about.contains(&format!("{HISTORY} messages")));
+        assert!(about.contains(&format!("at most {HISTORY_MAX}")), "{about}");
+    }
 }
 
 #[test]

@@ -39,13 +39,13 @@ const PART_BYTES: usize = 256 * 1024;
 pub(super) const COMMAND: Command = Command {
     name: "history",
     arguments: &[Argument::required("channel", Kind::Channel), Argument::optional("count", Kind::Count)],
-    about: "Show what was said last in a channel",
+    about: "Show what was said last in a channel: 50 messages, or as many as you say, at most 1000",
     run,
 };
 
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let channel = words.channel()?;
-    let wanted = words.count(HISTORY_MAX)?.unwrap_or(HISTORY);
+    let wanted = words.count(1..=HISTORY_MAX)?.unwrap_or(HISTORY);
     words.end()?;
     chat.read_past(cx, Past::new(channel, wanted, None, Purpose::AskedFor));
     Ok(())

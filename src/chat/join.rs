@@ -27,20 +27,24 @@ use crate::time::Time;
 pub(super) const COMMAND: Command = Command {
     name: "join",
     arguments: &[Argument::required("channel", Kind::Channel), Argument::optional("--history", Kind::Count)],
-    about: "Join a channel: its last messages are shown, and those from now on",
+    about: "Join a channel: its last messages are shown (50, or as many as --history says, at most 1000), and all from now on",
     run,
 };
 
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let channel = words.channel()?;
-    let history = match words.switch("--history")? {
-        true => words.count(HISTORY_MAX)?.ok_or(Refusal::Usage)?,
-        false => chat.history,
+    let asked = match words.switch("--history")? {
+        true => Some(words.count(0..=HISTORY_MAX)?.ok_or(Refusal::Usage)?),
+        false => None,
     };
     words.end()?;
+    let history = asked.unwrap_or(chat.history);
     match chat.sessions.get(&channel).map(|session| session.stage) {
         Some(Stage::Joining | Stage::Joined) => {
-            return Err(Refusal::because(format!("you are in {channel} already")));
+            let count = asked.filter(|&count| 0 < count).map(|count| format!(" {count}")).unwrap_or_default();
+            return Err(Refusal::because(format!(
+                "you are in {channel} already; history {channel}{count} shows what was said last"
+            )));
         }
         Some(Stage::Leaving) => return Err(Refusal::because(format!("you are still leaving {channel}"))),
         None => {}
