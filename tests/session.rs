@@ -94,7 +94,7 @@ fn sent(state: SentState) -> Event {
         Event::Sent { id, .. } => Some(*id),
         _ => None,
     });
-    Event::Sent { id: id.unwrap(), to: Recipient::Channel(channel("rust")), state }
+    Event::Sent { id: id.unwrap(), to: Recipient::Channel(channel("rust")), text: "hi".into(), state }
 }
 
 const LEFT: Ending = Ending::Left { not_handed_over: vec![] };

@@ -79,7 +79,12 @@ fn the_texts_of_others_cannot_forge_a_line_or_command_the_terminal() {
             history: false,
             late: false,
         },
-        Event::Sent { id, to, state: SentState::Failed { reason: hostile.clone() } },
+        Event::Sent {
+            id,
+            to,
+            text: "\x1b[2J\n".to_owned(),
+            state: SentState::Failed { reason: hostile.clone() },
+        },
         Event::Error { command: hostile.clone(), message: hostile.clone() },
         Event::Migrated {
             kind: "name",
@@ -108,12 +113,18 @@ fn a_message_of_ones_own_comes_back_or_gets_a_receipt() {
         Event::Private { id, .. } => *id,
         other => panic!("{other:?}"),
     };
-    let stored = |name| Event::Sent { id, to: Recipient::Channel(channel(name)), state: SentState::Stored };
-    assert_eq!(render(&mut text, &stored("rust")), "✓ kept for #rust\n");
+    let stored = |name| Event::Sent {
+        id,
+        to: Recipient::Channel(channel(name)),
+        text: "a message of more than thirty characters".into(),
+        state: SentState::Stored,
+    };
+    let receipt = "✓ kept for #rust: \"a message of more than thirty…\"\n";
+    assert_eq!(render(&mut text, &stored("rust")), receipt);
     render(&mut text, &Event::Joined { channel: channel("rust"), members: vec![] });
     assert_eq!(render(&mut text, &stored("rust")), "");
     render(&mut text, &Event::Left { channel: channel("rust") });
-    assert_eq!(render(&mut text, &stored("rust")), "✓ kept for #rust\n");
+    assert_eq!(render(&mut text, &stored("rust")), receipt);
 }
 
 #[test]

@@ -173,6 +173,21 @@ fn a_message_that_waits_is_queued_again_with_its_id_and_then_forgotten() {
 }
 
 #[test]
+fn a_letter_that_waits_in_a_mailbox_is_known_by_its_text_after_a_restart() {
+    let mut disk = Disk::default();
+    let id = MessageId { author: me(), counter: 7 };
+    let (to, text) = (Recipient::Nick("bob".parse().unwrap()), "are you there?".to_owned());
+    let value = restore::Value::Posted(to.clone(), NOW, text.clone());
+    disk.0.extend([item_of_chat(restore::Key::Posted(id), &value)]);
+    let (mut node, _) = disk.start(after(1));
+    let (from, message) =
+        (NodeHandle::new("127.0.0.1:7001".parse().unwrap()), Message::Tell(Payload::Receipt(vec![id])));
+    let mut outputs = Vec::new();
+    node.handle(after(1), Input::Message { from, message }, &mut outputs);
+    assert_eq!(events(outputs), [Event::Sent { id, to, text, state: SentState::Delivered }]);
+}
+
+#[test]
 fn renewals_are_written_later_and_what_is_too_old_is_forgotten() {
     let mut disk = Disk::default();
     let (node, _) = disk.start(NOW);

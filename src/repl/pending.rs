@@ -35,7 +35,7 @@ impl Pending {
     /// Strikes off what `event` answers.
     pub fn answered(&mut self, event: &Event) {
         match event {
-            Event::Sent { id, to, state: SentState::Queued } => {
+            Event::Sent { id, to, state: SentState::Queued, .. } => {
                 self.strike(sender(to));
                 if self.messages.len() < MESSAGES_MAX {
                     self.messages.insert(*id);
@@ -95,7 +95,8 @@ mod tests {
 
     fn sent(counter: u64, state: SentState) -> Event {
         let author = NodeHandle::new("127.0.0.1:7000".parse().unwrap());
-        Event::Sent { id: MessageId { author, counter }, to: Recipient::Nick("bob".parse().unwrap()), state }
+        let (id, to) = (MessageId { author, counter }, Recipient::Nick("bob".parse().unwrap()));
+        Event::Sent { id, to, text: "hi".to_owned(), state }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! The texts of others go through [`safe`] and never reach the screen as they came.
 //! A message to a channel needs no receipt when its author is a member, for then it is shown to them too;
 //! every other message gets one when it is stored (✓), delivered (✓✓) or failed (✗).
+//! A receipt has the beginning of its message: so two of them are not mistaken for one another.
 
 use std::fmt::Write as _;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::chat::event::{Direction, Event, MemberChange, Recipient, RingChange, RingOrigin, SentState, Why};
+use crate::chat::event::{
+    Direction, Event, MemberChange, Recipient, RingChange, RingOrigin, SentState, Why, shortened,
+};
 use crate::id::{Id, NodeHandle};
 use crate::records::name::{ChannelName, Nick};
 use crate::repl::colour::Colour;
@@ -45,19 +48,22 @@ impl Text {
         Text { colour, known, start: Start::Waiting(String::new()) }
     }
 
-    fn receipt(&self, to: &Recipient, state: &SentState) -> String {
+    fn receipt(&self, to: &Recipient, text: &str, state: &SentState) -> String {
+        let text = safe::line(&shortened(text));
         match state {
             SentState::Queued => String::new(),
             SentState::Failed { reason } => {
-                let text = format!("✗ to {to}: {}", safe::line(reason));
-                format!("{}\n", self.colour.red(&text))
+                let receipt = format!("✗ to {to}: \"{text}\": {}", safe::line(reason));
+                format!("{}\n", self.colour.red(&receipt))
             }
             SentState::Stored | SentState::Delivered if self.comes_back(to) => String::new(),
-            SentState::Stored => format!("{}\n", self.colour.dim(&format!("✓ kept for {to}"))),
-            SentState::Delivered => {
-                format!("{}\n", self.colour.dim(&format!("✓✓ delivered to {to}")))
-            }
+            SentState::Stored => self.by_the_way(&format!("✓ kept for {to}: \"{text}\"")),
+            SentState::Delivered => self.by_the_way(&format!("✓✓ delivered to {to}: \"{text}\"")),
         }
+    }
+
+    fn by_the_way(&self, text: &str) -> String {
+        format!("{}\n", self.colour.dim(text))
     }
 
     fn comes_back(&self, to: &Recipient) -> bool {
@@ -165,7 +171,7 @@ impl Text {
                 let text = format!("[private, while you were away] {from}: {}", safe::line(text));
                 format!("{}\n", self.colour.bold(&text))
             }
-            Event::Sent { to, state, .. } => self.receipt(to, state),
+            Event::Sent { to, text, state, .. } => self.receipt(to, text, state),
             Event::Migrated { kind, name, direction, peer, why } => {
                 format!("{}\n", self.colour.dim(&migrated(kind, name, *direction, *peer, *why)))
             }

@@ -63,7 +63,7 @@ fn message_id(port: u16) -> MessageId {
 }
 
 fn sent(to: Recipient, state: SentState) -> Event {
-    Event::Sent { id: message_id(7000), to, state }
+    Event::Sent { id: message_id(7000), to, text: "are you there?".into(), state }
 }
 
 fn talk() -> Vec<Event> {

@@ -192,7 +192,9 @@ impl Oracle {
                 self.check_order(network.now(), node, channel, *id, (*epoch, *seq), *late);
             }
             Event::Private { from, text, id, .. } => self.on_private(network.now(), node, from, text, *id),
-            Event::Sent { id, to, state } => self.on_sent(network.now(), node, *id, to, state),
+            Event::Sent { id, to, text, state } => {
+                self.on_sent(network.now(), node, *id, (to, text), state);
+            }
             Event::Migrated { .. } => self.seen.migrated += 1,
             Event::Renamed { nick, was, .. } => {
                 let person = self.person(node);
@@ -323,7 +325,18 @@ impl Oracle {
         }
     }
 
-    fn on_sent(&mut self, now: Time, node: NodeHandle, id: MessageId, to: &Recipient, state: &SentState) {
+    fn on_sent(
+        &mut self,
+        now: Time,
+        node: NodeHandle,
+        id: MessageId,
+        (to, text): (&Recipient, &str),
+        state: &SentState,
+    ) {
+        if self.sayings.get(text) != Some(&(node, to.clone())) {
+            let what = format!("{node:?} is told of {text:?} to {to}, which it did not send");
+            self.breaks(now, Promise::State, what);
+        }
         let before = match (self.messages.get_mut(&id), state) {
             (None, SentState::Queued) => {
                 self.messages.insert(id, Message::new(to.clone()));
