@@ -6,7 +6,7 @@ mod samples;
 
 use std::sync::{Arc, Mutex};
 
-use chord_chat::chat::event::{Event, Recipient, SentState};
+use chord_chat::chat::event::{Event, MessageId, Recipient, SentState};
 use chord_chat::repl::colour::Colour;
 use chord_chat::repl::session::Render;
 use chord_chat::repl::text::Text;
@@ -123,6 +123,19 @@ fn a_message_of_ones_own_comes_back_or_gets_a_receipt() {
     assert_eq!(render(&mut text, &stored("rust")), receipt);
     render(&mut text, &Event::Joined { channel: channel("rust"), members: vec![] });
     assert_eq!(render(&mut text, &stored("rust")), "");
+    let said = |author, history| Event::Message {
+        channel: channel("rust"),
+        from: nick("alice"),
+        text: "hello".into(),
+        id: MessageId { author: node(author), counter: 1 },
+        epoch: 1,
+        seq: 1,
+        history,
+        late: false,
+    };
+    assert_eq!(render(&mut text, &said(7000, false)), "[#rust] alice: hello ✓\n");
+    assert_eq!(render(&mut text, &said(7000, true)), "[#rust, earlier] alice: hello ✓\n");
+    assert_eq!(render(&mut text, &said(7001, false)), "[#rust] alice: hello\n", "somebody else's");
     render(&mut text, &Event::Left { channel: channel("rust") });
     assert_eq!(render(&mut text, &stored("rust")), receipt);
 }

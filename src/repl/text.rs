@@ -1,8 +1,9 @@
 //! Events as lines for people.
 //!
 //! The texts of others go through [`safe`] and never reach the screen as they came.
-//! A message to a channel needs no receipt when its author is a member, for then it is shown to them too;
-//! every other message gets one when it is stored (✓), delivered (✓✓) or failed (✗).
+//! A message to a channel needs no receipt when its author is a member, for then it is shown to them too,
+//! once it is stored, and with a ✓ behind it.
+//! Every other message gets one when it is stored (✓), delivered (✓✓) or failed (✗).
 //! A receipt has the beginning of its message: so two of them are not mistaken for one another.
 
 use std::fmt::Write as _;
@@ -30,6 +31,8 @@ pub struct Text {
     colour: Colour,
     /// Shared with the completion, which the line editor calls in its own thread.
     known: Arc<Mutex<Known>>,
+    /// The user's node, once it is ready.
+    me: Option<NodeHandle>,
     start: Start,
 }
 
@@ -45,7 +48,7 @@ enum Start {
 impl Text {
     /// A renderer that keeps what it learns in `known`.
     pub fn new(colour: Colour, known: Arc<Mutex<Known>>) -> Text {
-        Text { colour, known, start: Start::Waiting(String::new()) }
+        Text { colour, known, me: None, start: Start::Waiting(String::new()) }
     }
 
     fn receipt(&self, to: &Recipient, text: &str, state: &SentState) -> String {
@@ -93,21 +96,23 @@ impl Text {
         )
     }
 
-    fn message(
-        &self,
-        channel: &ChannelName,
-        from: &Nick,
-        text: &str,
-        (history, late): (bool, bool),
-    ) -> String {
+    fn message(&self, event: &Event) -> String {
+        let Event::Message { channel, from, text, id, history, late, .. } = event else {
+            unreachable!("only a message of a channel is rendered here");
+        };
         let text = safe::line(text);
-        match (history, late) {
-            (false, false) => format!("[{channel}] {}: {text}\n", self.colour.nick(from.as_str())),
-            (true, false) => {
-                format!("{}\n", self.colour.dim(&format!("[{channel}, earlier] {from}: {text}")))
+        // What is shown is stored: so an author sees that here.
+        let is_own = self.me == Some(id.author);
+        let when = match (history, late) {
+            (false, false) => {
+                let stored = if is_own { self.colour.dim(" ✓") } else { String::new() };
+                return format!("[{channel}] {}: {text}{stored}\n", self.colour.nick(from.as_str()));
             }
-            (_, true) => format!("{}\n", self.colour.dim(&format!("[{channel}, late] {from}: {text}"))),
-        }
+            (true, false) => "earlier",
+            (_, true) => "late",
+        };
+        let stored = if is_own { " ✓" } else { "" };
+        self.by_the_way(&format!("[{channel}, {when}] {from}: {text}{stored}"))
     }
 
     fn healed(&self, channel: &ChannelName, members: &[Nick]) -> String {
@@ -146,16 +151,17 @@ impl Text {
 
     fn shown(&mut self, event: &Event) -> String {
         match event {
-            Event::Ready { nick, node, ring } => self.ready(nick, *node, *ring),
+            Event::Ready { nick, node, ring } => {
+                self.me = Some(*node);
+                self.ready(nick, *node, *ring)
+            }
             Event::Joined { channel, members } => match &members[..] {
                 [] => format!("You are in {channel}.\n"),
                 _ => format!("You are in {channel}, with: {}\n", self.nicks(members)),
             },
             Event::Left { channel } => format!("You have left {channel}.\n"),
             Event::Member { channel, nick, change } => self.member(channel, nick, *change),
-            Event::Message { channel, from, text, history, late, .. } => {
-                self.message(channel, from, text, (*history, *late))
-            }
+            Event::Message { .. } => self.message(event),
             Event::Healed { channel, members } => self.healed(channel, members),
             Event::Renamed { nick, was, holder } => format!(
                 "{}\n",

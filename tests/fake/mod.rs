@@ -108,7 +108,7 @@ fn nick(name: &str) -> Nick {
 }
 
 fn said(from: &str, text: &str) -> Event {
-    let author = me();
+    let author = if from == "alice" { me() } else { NodeHandle::new(([127, 0, 0, 1], 7001).into()) };
     Event::Message {
         channel: "rust".parse().unwrap(),
         from: nick(from),
