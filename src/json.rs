@@ -329,7 +329,7 @@ fn member_change(change: MemberChange) -> &'static str {
 
 fn sent_state(state: &SentState) -> (&'static str, Option<&str>) {
     match state {
-        SentState::Queued => ("queued", None),
+        SentState::Queued | SentState::Waiting => ("queued", None),
         SentState::Stored => ("stored", None),
         SentState::Delivered => ("delivered", None),
         SentState::Failed { reason } => ("failed", Some(reason)),

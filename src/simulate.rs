@@ -16,6 +16,7 @@ use crate::repl::session::Render;
 use crate::repl::text::Text;
 use crate::sim::START;
 use crate::sim::play::{LENGTH_MAX, NODES, Plan, Told, What, play};
+use crate::time::Time;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -105,6 +106,8 @@ pub fn run(options: &Options) -> io::Result<bool> {
 /// Writes what happens as a transcript, as each person's terminal shows it.
 struct Story {
     screens: BTreeMap<NodeHandle, (Text, Option<Nick>)>,
+    /// When the next of them shows something that it has held back.
+    due: Option<Time>,
     out: BufWriter<io::Stdout>,
     /// The first failure to write: nothing is written after it.
     result: io::Result<()>,
@@ -112,17 +115,17 @@ struct Story {
 
 impl Story {
     fn new() -> Story {
-        Story { screens: BTreeMap::new(), out: BufWriter::new(io::stdout()), result: Ok(()) }
+        Story { screens: BTreeMap::new(), due: None, out: BufWriter::new(io::stdout()), result: Ok(()) }
     }
 
     fn tell(&mut self, Told { at, what }: Told<'_>) {
-        let clock = format!("{:>3}:{:06.3}", at.as_secs() / 60, at.as_secs_f64() % 60.0);
+        self.show_due(START + at);
         match what {
             What::Line(node, line) => {
                 let nick = self.name(node);
-                self.line(&format!("{clock}  {nick}> {line}"));
+                self.line(START + at, &format!("{nick}> {line}"));
             }
-            What::Fault(what) => self.line(&format!("{clock}  -- {what}")),
+            What::Fault(what) => self.line(START + at, &format!("-- {what}")),
             What::Event(node, event) => {
                 let (screen, nick) = self.screens.entry(node).or_insert_with(|| {
                     (Text::new(Colour::OFF, Arc::new(Mutex::new(Known::default()))), None)
@@ -133,11 +136,28 @@ impl Story {
                     *nick = Some(name.clone());
                 }
                 let text = screen.render(event, START + at);
-                let nick = self.name(node);
-                for line in text.lines() {
-                    self.line(&format!("{clock}  {nick}: {line}"));
-                }
+                self.due = self.due.into_iter().chain(screen.next_due()).min();
+                self.show(START + at, node, &text);
             }
+        }
+    }
+
+    /// Shows what the screens have held back until `now`.
+    fn show_due(&mut self, now: Time) {
+        while let Some(due) = self.due.filter(|due| *due <= now) {
+            let texts: Vec<_> =
+                self.screens.iter_mut().map(|(&node, (screen, _))| (node, screen.render_due(due))).collect();
+            for (node, text) in texts {
+                self.show(due, node, &text);
+            }
+            self.due = self.screens.values().filter_map(|(screen, _)| screen.next_due()).min();
+        }
+    }
+
+    fn show(&mut self, at: Time, node: NodeHandle, text: &str) {
+        let nick = self.name(node);
+        for line in text.lines() {
+            self.line(at, &format!("{nick}: {line}"));
         }
     }
 
@@ -146,9 +166,11 @@ impl Story {
         nick.map_or_else(|| node.addr().to_string(), ToString::to_string)
     }
 
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, at: Time, line: &str) {
+        let at = at.since(START);
+        let clock = format!("{:>3}:{:06.3}", at.as_secs() / 60, at.as_secs_f64() % 60.0);
         if self.result.is_ok() {
-            self.result = writeln!(self.out, "{line}");
+            self.result = writeln!(self.out, "{clock}  {line}");
         }
     }
 

@@ -256,6 +256,8 @@ impl fmt::Display for Recipient {
 pub enum SentState {
     /// On its way.
     Queued,
+    /// On its way again after a restart, before which it waited already.
+    Waiting,
     /// Kept by enough nodes to survive crashes.
     Stored,
     /// Shown by the receiver's own node.

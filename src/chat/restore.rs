@@ -142,7 +142,7 @@ impl Chat {
             let outbox = self.outboxes.entry(to.clone()).or_default();
             for ((_, id), text) in messages {
                 outbox.push(id, text.clone());
-                cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Queued });
+                cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Waiting });
             }
             self.send_next(cx, &to);
         }

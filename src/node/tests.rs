@@ -166,7 +166,7 @@ fn a_message_that_waits_is_queued_again_with_its_id_and_then_forgotten() {
             _ => None,
         })
         .collect();
-    assert_eq!(states, [SentState::Queued, SentState::Stored]);
+    assert_eq!(states, [SentState::Waiting, SentState::Stored]);
     assert!(node.records().channel(&"rust".parse().unwrap()).unwrap().log.get(&id).is_some());
     let (_, outputs) = disk.start(after(2));
     assert!(!events(outputs).iter().any(|event| matches!(event, Event::Sent { .. })), "it went out");

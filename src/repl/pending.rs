@@ -37,10 +37,10 @@ impl Pending {
         match event {
             Event::Sent { id, to, state: SentState::Queued, .. } => {
                 self.strike(sender(to));
-                if self.messages.len() < MESSAGES_MAX {
-                    self.messages.insert(*id);
-                }
+                self.remember(*id);
             }
+            // It was asked for before the restart.
+            Event::Sent { id, state: SentState::Waiting, .. } => self.remember(*id),
             // What is stored needs this node no longer, whether or not it has been delivered yet.
             Event::Sent { id, to, .. } => {
                 if !self.messages.remove(id) {
@@ -67,6 +67,12 @@ impl Pending {
             | Event::Migrated { .. }
             | Event::Ring { .. }
             | Event::Bye { .. } => {}
+        }
+    }
+
+    fn remember(&mut self, id: MessageId) {
+        if self.messages.len() < MESSAGES_MAX {
+            self.messages.insert(id);
         }
     }
 

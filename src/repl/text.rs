@@ -11,15 +11,15 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::chat::event::{
-    Direction, Event, MemberChange, Recipient, RingChange, RingOrigin, SentState, Why, shortened,
-};
+use crate::chat::event::{Event, MemberChange, Recipient, RingOrigin, SentState, shortened};
 use crate::id::{Id, NodeHandle};
 use crate::records::name::{ChannelName, Nick};
 use crate::repl::colour::Colour;
 use crate::repl::known::Known;
+use crate::repl::moment::Moment;
 use crate::repl::safe;
 use crate::repl::session::Render;
+use crate::repl::waiting::{Told, Waiting};
 use crate::time::Time;
 
 /// How many nodes of a list are shown; the rest is counted.
@@ -34,6 +34,8 @@ pub struct Text {
     /// The user's node, once it is ready.
     me: Option<NodeHandle>,
     start: Start,
+    waiting: Waiting,
+    moment: Moment,
 }
 
 /// What was told before the node was ready.
@@ -48,13 +50,16 @@ enum Start {
 impl Text {
     /// A renderer that keeps what it learns in `known`.
     pub fn new(colour: Colour, known: Arc<Mutex<Known>>) -> Text {
-        Text { colour, known, me: None, start: Start::Waiting(String::new()) }
+        let start = Start::Waiting(String::new());
+        let (waiting, moment) = (Waiting::default(), Moment::default());
+        Text { colour, known, me: None, start, waiting, moment }
     }
 
     fn receipt(&self, to: &Recipient, text: &str, state: &SentState) -> String {
         let text = safe::line(&shortened(text));
         match state {
             SentState::Queued => String::new(),
+            SentState::Waiting => self.by_the_way(&format!("… waits for {to}: \"{text}\"")),
             SentState::Failed { reason } => {
                 let receipt = format!("✗ to {to}: \"{text}\": {}", safe::line(reason));
                 format!("{}\n", self.colour.red(&receipt))
@@ -63,6 +68,15 @@ impl Text {
             SentState::Stored => self.by_the_way(&format!("✓ kept for {to}: \"{text}\"")),
             SentState::Delivered => self.by_the_way(&format!("✓✓ delivered to {to}: \"{text}\"")),
         }
+    }
+
+    fn waits(&self, Told { to, text, more }: &Told) -> String {
+        let more = if *more == 0 { String::new() } else { format!(" and {more} more") };
+        self.by_the_way(&format!("… waits for {to}: \"{}\"{more}", safe::line(text)))
+    }
+
+    fn moment(&mut self) -> String {
+        self.moment.take().iter().map(|line| self.by_the_way(line)).collect()
     }
 
     fn by_the_way(&self, text: &str) -> String {
@@ -178,12 +192,8 @@ impl Text {
                 format!("{}\n", self.colour.bold(&text))
             }
             Event::Sent { to, text, state, .. } => self.receipt(to, text, state),
-            Event::Migrated { kind, name, direction, peer, why } => {
-                format!("{}\n", self.colour.dim(&migrated(kind, name, *direction, *peer, *why)))
-            }
-            Event::Ring { change, peer } => {
-                format!("{}\n", self.colour.dim(&ring_change(*change, *peer)))
-            }
+            // These are shown when the moment is over in which they happen.
+            Event::Migrated { .. } | Event::Ring { .. } => String::new(),
             Event::Error { command, message } => self.error(command, message),
             Event::Help { text } => format!("{}\n", safe::lines(text)),
             Event::Who { channel, members } => self.people(channel, members),
@@ -209,52 +219,46 @@ impl Text {
 }
 
 impl Render for Text {
-    fn render(&mut self, event: &Event, _: Time) -> String {
+    fn render(&mut self, event: &Event, now: Time) -> String {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).learn(event);
+        self.waiting.learn(event, now);
+        self.moment.learn(event, now);
+        let is_over = self.moment.is_full() || matches!(event, Event::Ready { .. } | Event::Bye { .. });
+        let moment = if is_over { self.moment() } else { String::new() };
         let text = self.shown(event);
         match (&mut self.start, event) {
-            (Start::Done, _) => text,
+            (Start::Done, _) => moment + &text,
             (Start::Waiting(_), Event::Bye { .. }) => String::new(),
             (Start::Waiting(held), Event::Ready { .. }) => {
                 let held = mem::take(held);
                 self.start = Start::Done;
-                held + &text
+                moment + &held + &text
             }
             (Start::Waiting(held), Event::Error { .. }) => {
                 held.push_str(&text);
                 String::new()
             }
-            (Start::Waiting(_), _) => text,
+            (Start::Waiting(_), _) => moment + &text,
         }
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        self.waiting.due().into_iter().chain(self.moment.end()).min()
+    }
+
+    fn render_due(&mut self, now: Time) -> String {
+        let is_over = self.moment.end().is_some_and(|end| end <= now);
+        let mut text = if is_over { self.moment() } else { String::new() };
+        for told in self.waiting.take(now) {
+            text.push_str(&self.waits(&told));
+        }
+        text
     }
 }
 
 /// Appends a line to a text in memory, which cannot fail.
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     writeln!(text, "{arguments}").expect("a text in memory takes every line");
-}
-
-fn migrated(kind: &str, name: &str, direction: Direction, peer: NodeHandle, why: Why) -> String {
-    let sign = if kind == "channel" { "#" } else { "" };
-    let (way, why) = match (direction, why) {
-        (Direction::Out, Why::NewPredecessor) => ("to", "a new predecessor"),
-        (Direction::In, Why::NewPredecessor) => ("from", "this node is its new predecessor"),
-        (Direction::Out, Why::Leave) => ("to", "this node leaves"),
-        (Direction::In, Why::Leave) => ("from", "it leaves"),
-        (Direction::Out, Why::Crash) => ("to", "the root before it crashed"),
-        (Direction::In, Why::Crash) => ("from", "it crashed, and this node had a copy"),
-    };
-    format!("Migrated {} {sign}{} {way} {peer}: {why}", safe::line(kind), safe::line(name))
-}
-
-fn ring_change(change: RingChange, peer: NodeHandle) -> String {
-    match change {
-        RingChange::Successor => format!("Ring: the successor is now {peer}"),
-        RingChange::Predecessor => format!("Ring: the predecessor is now {peer}"),
-        RingChange::Lost => format!("Ring: {peer} does not answer any more"),
-        RingChange::Left => format!("Ring: {peer} has left"),
-        RingChange::Alone => "Ring: this node is alone".to_owned(),
-    }
 }
 
 fn channels_line(channels: &[ChannelName]) -> String {

@@ -98,6 +98,7 @@ fn talk() -> Vec<Event> {
         private(false),
         private(true),
         sent(bob(), SentState::Queued),
+        sent(bob(), SentState::Waiting),
         sent(bob(), SentState::Stored),
         sent(bob(), SentState::Delivered),
         sent(bob(), SentState::Failed { reason: "bob has left".into() }),

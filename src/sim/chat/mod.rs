@@ -338,7 +338,7 @@ impl Oracle {
             self.breaks(now, Promise::State, what);
         }
         let before = match (self.messages.get_mut(&id), state) {
-            (None, SentState::Queued) => {
+            (None, SentState::Queued | SentState::Waiting) => {
                 self.messages.insert(id, Message::new(to.clone()));
                 return;
             }
@@ -365,7 +365,7 @@ impl Oracle {
                 // Each message is counted as what it is in the end.
                 self.seen.stored -= u64::from(before == Some(SentState::Stored));
             }
-            SentState::Queued => {}
+            SentState::Queued | SentState::Waiting => {}
         }
     }
 
