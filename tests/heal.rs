@@ -154,3 +154,29 @@ fn of_two_who_have_one_name_after_a_cut_the_later_gets_another() {
     town.say(21, "send rust it is me");
     assert_eq!(town.network.get(at(21)).unwrap().chat().nick().as_str(), "zoe2");
 }
+
+#[test]
+fn who_wants_only_the_last_messages_is_shown_late_ones_and_nothing_before() {
+    let mut late = 0;
+    for seed in 0..4 {
+        let mut town = Town::new(seed);
+        let long = "x".repeat(3_900);
+        for i in 0..200 {
+            town.network.command(at(0), Command::Line(format!("send rust {i} {long}")));
+        }
+        town.comes(20, "zoe", Some(0));
+        // What she wants is more than one answer holds, and there is more before it.
+        town.say(20, "join rust --history 70");
+        town.cut();
+        town.say(1, "send rust odd");
+        town.say(2, "send rust even");
+        town.forget();
+        town.heal();
+        town.network.run_for(Duration::from_secs(30));
+        let shown = town.take(20);
+        assert_eq!(shown.len(), 2, "seed {seed}: {shown:?}");
+        assert!(shown[0].starts_with("healed") && shown[1].starts_with("odd"), "seed {seed}: {shown:?}");
+        late += usize::from(shown[1] == "odd, late");
+    }
+    assert!(0 < late, "in one of these networks it comes late");
+}

@@ -129,6 +129,29 @@ fn who_comes_back_is_shown_what_they_missed_and_no_more() {
 }
 
 #[test]
+fn who_comes_back_is_shown_nothing_older_than_what_they_have_seen() {
+    let mut room = Room::new();
+    room.count(0..5);
+    room.say(BOB, "join rust --history 2");
+    room.wait();
+    assert_eq!(room.take(BOB), numbers(3..5, true));
+    room.say(BOB, "leave rust");
+    room.wait();
+    room.say(BOB, "join rust");
+    room.wait();
+    assert_eq!(room.take(BOB), [], "those before are not shown below those after");
+    room.say(BOB, "leave rust");
+    room.wait();
+    room.count(5..7);
+    room.say(BOB, "join rust");
+    room.wait();
+    assert_eq!(room.take(BOB), numbers(5..7, true));
+    room.say(BOB, "history rust 7");
+    room.wait();
+    assert_eq!(room.take(BOB)[..7], numbers(0..7, true), "whoever asks is shown them");
+}
+
+#[test]
 fn history_is_shown_to_whoever_asks_as_much_as_they_ask() {
     let mut room = Room::new();
     room.count(0..60);

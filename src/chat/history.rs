@@ -89,8 +89,8 @@ pub(super) struct Past {
 pub(super) enum Purpose {
     /// The user wants to see it.
     AskedFor,
-    /// The user has joined.
-    Joined,
+    /// The user has joined; who was in the channel before wants nothing that stands up to here.
+    Joined(Option<Place>),
     /// The root has other messages than were shown.
     Compared(Compared),
 }
@@ -164,21 +164,22 @@ impl Chat {
         }
         let from = match past.purpose {
             Purpose::Compared(_) => self.sessions.get(&past.channel).and_then(|session| session.from),
-            Purpose::AskedFor | Purpose::Joined => None,
+            Purpose::Joined(before) => before,
+            Purpose::AskedFor => None,
         };
         let room = past.wanted - past.entries.len();
-        let came = answer.entries.len();
+        let came_to_from = answer.entries.first().is_some_and(|oldest| Some(oldest.place) <= from);
+        let more = answer.more && !answer.entries.is_empty() && !came_to_from;
         let wanted = answer.entries.into_iter().rev().take_while(|entry| from < Some(entry.place));
         for entry in wanted.take(room) {
             past.entries.push_front(entry);
         }
-        let came_to_from = past.entries.front().is_some_and(|first| Some(first.place) <= from);
-        if answer.more && 0 < came && !came_to_from && past.entries.len() < past.wanted {
+        if more && past.entries.len() < past.wanted {
             return self.read_past(cx, past);
         }
         match past.purpose {
             Purpose::AskedFor => self.show_what_was_asked_for(cx, past),
-            Purpose::Joined => self.show_before_joining(cx, past, answer.more),
+            Purpose::Joined(before) => self.show_before_joining(cx, past, before, more),
             Purpose::Compared(compared) => {
                 let channel = past.channel.clone();
                 self.show_late(cx, past.channel, past.entries, compared);
@@ -200,12 +201,12 @@ impl Chat {
         cx.tell(Event::History { channel, messages });
     }
 
-    fn show_before_joining(&mut self, cx: &mut Context<'_>, past: Past, more: bool) {
+    fn show_before_joining(&mut self, cx: &mut Context<'_>, past: Past, before: Option<Place>, more: bool) {
         let Past { channel, entries, .. } = past;
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         // Where all was read, what comes there late is wanted as well.
         let first = entries.front().map(|first| first.place).filter(|_| more);
-        session.from = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first });
+        session.from = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first }).max(before);
         for entry in entries {
             if let Some(said) = session.takes(&entry, Said::Earlier) {
                 super::send::show(cx, channel.clone(), entry, said);

@@ -52,9 +52,9 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
     if chat.sessions.len() == CHANNELS_MAX {
         return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
     }
-    let shown = chat.shown_before.remove(&channel).unwrap_or_default();
+    let (shown, from) = chat.shown_before.remove(&channel).unwrap_or_default();
     let newest = shown.newest();
-    chat.sessions.insert(channel.clone(), Session { history, shown, newest, ..Session::default() });
+    chat.sessions.insert(channel.clone(), Session { history, shown, newest, from, ..Session::default() });
     chat.ask_to_join(cx, channel);
     Ok(())
 }
@@ -166,7 +166,7 @@ impl Chat {
             self.shown_before.pop_first();
         }
         let session = self.sessions.remove(channel);
-        self.shown_before.extend(session.map(|session| (channel.clone(), session.shown)));
+        self.shown_before.extend(session.map(|session| (channel.clone(), (session.shown, session.from))));
     }
 
     pub(super) fn ask_to_join(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
@@ -232,7 +232,7 @@ impl Chat {
     pub(super) fn on_joined_channel(&mut self, cx: &mut Context<'_>, channel: ChannelName, answer: Answer) {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
-        let (history, returns) = (session.history, session.returns);
+        let (history, returns, before) = (session.history, session.returns, session.from);
         if !returns {
             session.seen = answer.last;
             session.from = answer.last;
@@ -244,7 +244,9 @@ impl Chat {
         cx.tell(Event::Joined { channel: channel.clone(), members });
         match answer.last {
             _ if returns => self.catch_up(cx, &channel),
-            Some(last) if 0 < history => self.read_up_to(cx, channel, last, history, Purpose::Joined),
+            Some(last) if 0 < history => {
+                self.read_up_to(cx, channel, last, history, Purpose::Joined(before));
+            }
             _ => self.show_ahead(cx, &channel),
         }
     }

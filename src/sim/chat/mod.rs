@@ -179,8 +179,6 @@ impl Oracle {
                 let person = self.person(node);
                 person.joined.insert(channel.clone());
                 person.left.remove(channel);
-                // Another root may not know yet what was shown before.
-                person.last_place.remove(channel);
             }
             Event::Left { channel } => {
                 let person = self.person(node);
