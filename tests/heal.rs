@@ -23,7 +23,8 @@ struct Shown(Vec<(NodeHandle, String)>);
 impl Observer<Node> for Shown {
     fn told(&mut self, _: &Network<Node>, node: NodeHandle, event: &Event) {
         let text = match event {
-            Event::Message { text, late: true, .. } => format!("{text}, late"),
+            Event::Message { text, late: true, history: true, .. } => format!("{text}, late"),
+            Event::Message { text, late: false, history: true, .. } => format!("{text}, earlier"),
             Event::Message { text, .. } => text.clone(),
             Event::Healed { members, .. } => format!("healed: {}", members.len()),
             Event::Renamed { nick, was, .. } => format!("{was} is {nick}"),
@@ -118,7 +119,11 @@ fn after_a_cut_everyone_is_shown_what_the_others_said_once_and_that_the_network_
         for n in 0..NODES {
             let shown = town.take(n);
             assert_eq!(shown.first().map(String::as_str), Some("healed: 8"), "seed {seed}, n{n}: {shown:?}");
-            let plain = shown.iter().skip(1).map(|text| text.trim_end_matches(", late").to_owned()).collect();
+            let plain = shown.iter().skip(1).map(|text| {
+                let plain = text.strip_suffix(", late").or(text.strip_suffix(", earlier"));
+                plain.unwrap_or_else(|| panic!("seed {seed}, n{n}: {text} is marked")).to_owned()
+            });
+            let plain = plain.collect();
             let other = if n % 2 == 0 { ["odd one", "odd two"] } else { ["even one", "even two"] };
             assert_eq!(sorted(plain), other, "seed {seed}, n{n}: {shown:?}");
         }
@@ -137,6 +142,24 @@ fn a_cut_in_which_nobody_spoke_is_told_of_when_it_has_healed() {
     town.heal();
     for n in 0..NODES {
         assert_eq!(town.take(n), ["healed: 8"], "n{n}");
+    }
+}
+
+#[test]
+fn who_was_cut_off_alone_for_a_moment_is_shown_what_they_missed_as_such() {
+    for seed in 0..8 {
+        let mut town = Town::new(seed);
+        let cut_off = at(seed as u16);
+        town.network.partition(Cut::Silent, move |node| u32::from(node == cut_off));
+        town.network.run_for(Duration::from_secs(8));
+        let other = (seed as u16 + 1) % NODES;
+        town.say(other, "send rust meanwhile");
+        town.network.run_for(Duration::from_secs(8));
+        town.heal();
+        town.say(other, "send rust after");
+        let shown = town.take(seed as u16);
+        let messages: Vec<_> = shown.iter().filter(|text| !text.starts_with("healed")).collect();
+        assert_eq!(messages, ["meanwhile, earlier", "after"], "seed {seed}");
     }
 }
 

@@ -219,6 +219,10 @@ impl Chat {
     fn finish_reading(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
         if let Some(session) = self.sessions.get_mut(channel) {
             session.reading = None;
+            // What was answered meanwhile was not taken.
+            if session.away.is_some() {
+                self.catch_up(cx, channel);
+            }
             self.show_ahead(cx, channel);
         }
     }

@@ -117,6 +117,9 @@ pub(super) struct Session {
     pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
     /// The request with which the root is being asked for what is missing.
     pub(super) catching_up: Option<Number>,
+    /// If the user was away: the first request that tells what was said meanwhile. Until it or a later one
+    /// is answered, what is shown was said then.
+    pub(super) away: Option<Number>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +143,11 @@ pub(super) struct Acknowledged {
 }
 
 impl Session {
+    /// When that was said which is shown now.
+    pub(super) fn says(&self) -> Said {
+        if self.away.is_some() { Said::Earlier } else { Said::Now }
+    }
+
     /// How a message that was said then is to be shown, unless it was.
     pub(super) fn takes(&mut self, entry: &Entry, said: Said) -> Option<Said> {
         if self.shown.contains(&entry.id) {
@@ -243,7 +251,7 @@ impl Chat {
         let members = nicks(answer.members);
         cx.tell(Event::Joined { channel: channel.clone(), members });
         match answer.last {
-            _ if returns => self.catch_up(cx, &channel),
+            _ if returns => self.catch_up_after_absence(cx, &channel),
             Some(last) if 0 < history => {
                 self.read_up_to(cx, channel, last, history, Purpose::Joined(before));
             }

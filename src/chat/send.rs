@@ -327,7 +327,7 @@ impl Chat {
             } else if follows {
                 let delivery = first.remove();
                 session.seen = Some(place);
-                if let Some(said) = session.takes(&delivery.entry, Said::Now) {
+                if let Some(said) = session.takes(&delivery.entry, session.says()) {
                     show(cx, delivery.channel, delivery.entry, said);
                 }
             } else {

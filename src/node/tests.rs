@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kept::{Kept, item_of_chat};
+use super::kept::{Kept, is_of_chat, item_of_chat};
 use super::*;
 use crate::chat::event::{MessageId, Recipient, SentState};
 use crate::chat::restore;
@@ -138,6 +138,30 @@ fn who_restarts_is_who_they_were_where_they_were() {
     assert_eq!(texts(&told), [""; 0], "what was shown is not shown again");
     let (_, outputs) = disk.types(node, after(6 * 24 * 60 * 60), "history #rust");
     assert_eq!(texts(&events(outputs)), ["one", "two"]);
+}
+
+#[test]
+fn what_was_said_before_a_restart_and_not_shown_is_shown_as_such_however_short_it_took() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    let (node, _) = disk.types(node, NOW, "join #rust");
+    let joined = disk.0.clone();
+    let (node, _) = disk.types(node, NOW, "send #rust one");
+    disk.types(node, NOW, "send #rust two");
+    // What was shown is written a moment later than what was said, and was not before the end.
+    disk.0.retain(|key, _| !is_of_chat(key));
+    disk.0.extend(joined.into_iter().filter(|(key, _)| is_of_chat(key)));
+    let (node, outputs) = disk.start(after(1));
+    let history = |outputs| {
+        let message = |event| match event {
+            Event::Message { text, history, .. } => Some((text, history)),
+            _ => None,
+        };
+        events(outputs).into_iter().filter_map(message).collect::<Vec<_>>()
+    };
+    assert_eq!(history(outputs), [("one".to_owned(), true), ("two".to_owned(), true)]);
+    let (_, outputs) = disk.types(node, after(2), "send #rust three");
+    assert_eq!(history(outputs), [("three".to_owned(), false)]);
 }
 
 #[test]
