@@ -96,6 +96,15 @@ pub struct Seen {
     pub migrated: u64,
 }
 
+/// What is missing of what was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Messages that are missing somewhere.
+    pub messages: u64,
+    /// On how many screens they are missing, all together.
+    pub showings: u64,
+}
+
 /// One user, at one node.
 #[derive(Debug)]
 struct Person {

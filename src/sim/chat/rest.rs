@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Oracle, Person};
+use super::{Lost, Oracle, Person};
 use crate::chat::event::{MessageId, Recipient, SentState};
 use crate::chord::{Message, SUCCESSORS};
 use crate::id::{Id, NodeHandle};
@@ -166,22 +166,23 @@ impl Oracle {
         })
     }
 
-    /// How often a message that was acknowledged is missing: on its channel's root, or on the screen of a member
+    /// Which messages that were acknowledged are missing: on their channel's root, or on the screen of a member
     /// who stayed.
-    pub fn lost(&self, network: &Network<Node>) -> u64 {
+    pub fn lost(&self, network: &Network<Node>) -> Lost {
         let ring = Ring::of(network);
-        let mut lost = 0;
+        let mut lost = Lost::default();
         for (id, message) in &self.messages {
             let (SentState::Stored, Recipient::Channel(channel)) = (&message.state, &message.to) else {
                 continue;
             };
             let root = ring.root(RecordKey::Channel(channel.clone()).id());
             let is_known = root.records().channel(channel).is_some_and(|known| known.log.get(id).is_some());
-            lost += u64::from(!is_known);
             let missed = |&(&node, person): &(&NodeHandle, &Person)| {
                 network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
             };
-            lost += self.people.iter().filter(missed).count() as u64;
+            let showings = self.people.iter().filter(missed).count() as u64;
+            lost.messages += u64::from(!is_known || 0 < showings);
+            lost.showings += showings;
         }
         lost
     }
