@@ -109,6 +109,7 @@ enum Fields<'a> {
     Sent {
         id: String,
         to: String,
+        text: &'a str,
         state: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
@@ -231,9 +232,9 @@ fn fields(event: &Event) -> Fields<'_> {
         Event::Private { from, text, id, history } => {
             Fields::Private { from: from.as_str(), text, id: id.to_string(), history: *history }
         }
-        Event::Sent { id, to, state } => {
+        Event::Sent { id, to, text, state } => {
             let (state, reason) = sent_state(state);
-            Fields::Sent { id: id.to_string(), to: to.to_string(), state, reason }
+            Fields::Sent { id: id.to_string(), to: to.to_string(), text, state, reason }
         }
         Event::Migrated { kind, name, direction, peer, why } => {
             Fields::Migrated { kind, name, direction: way(*direction), peer: node(peer), why: reason(*why) }
@@ -328,7 +329,7 @@ fn member_change(change: MemberChange) -> &'static str {
 
 fn sent_state(state: &SentState) -> (&'static str, Option<&str>) {
     match state {
-        SentState::Queued => ("queued", None),
+        SentState::Queued | SentState::Waiting => ("queued", None),
         SentState::Stored => ("stored", None),
         SentState::Delivered => ("delivered", None),
         SentState::Failed { reason } => ("failed", Some(reason)),

@@ -19,7 +19,6 @@ use chord_chat::records::name::Person;
 use chord_chat::repl::session::NodeLink;
 use chord_chat::store::{self, Damage, FILE_NAME, Writer, data_directory, shell_word};
 use chord_chat::{json, repl, simulate};
-use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -58,7 +57,7 @@ fn main() -> ExitCode {
 
 /// `chat sim`.
 fn main_of_sim() -> ExitCode {
-    match simulate::run(&simulate::Options::parse_from(std::env::args_os().skip(1))) {
+    match simulate::run(&simulate::Options::of_process()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -125,7 +125,12 @@ impl Machine for Node {
     ) {
         let was_over = self.chat.is_over();
         let start = outputs.len();
+        let goes_on = self.chord.goes_on(now);
         let mut turn = Turn { node: self, now, events: Vec::new(), outputs };
+        if goes_on {
+            // What comes now was said while it stood still.
+            turn.chat(Chat::on_return);
+        }
         match input {
             Input::Command(command) => turn.on_command(command),
             Input::Message { from, message } => turn.on_ring_input(Input::Message { from, message }),
@@ -353,6 +358,9 @@ impl Turn<'_> {
         match now {
             Some(successor) if before != Some(successor) => {
                 self.ring_changed(RingChange::Successor, successor);
+                if before.is_none() {
+                    self.chat(Chat::on_return);
+                }
             }
             Some(_) => {}
             None => {

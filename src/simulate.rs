@@ -2,11 +2,12 @@
 //! is cut and messages are lost, and tells which promises were kept; see [`crate::sim::play`].
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use crate::id::NodeHandle;
 use crate::records::name::Nick;
@@ -16,6 +17,16 @@ use crate::repl::session::Render;
 use crate::repl::text::Text;
 use crate::sim::START;
 use crate::sim::play::{LENGTH_MAX, NODES, Plan, Told, What, play};
+use crate::time::Time;
+
+/// For how long the network is cut unless the user says so, or the play is short.
+const SPLIT: Duration = Duration::from_secs(20);
+
+/// How often it is told how far a play is, in simulated time.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long it takes, about, until one more person has come.
+const COMING: Duration = Duration::from_millis(150);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,31 +42,33 @@ Exit status: 0 every promise was kept, 1 one was broken, 2 wrong usage.";
 #[command(name = "chat sim", bin_name = "chat sim", version, after_help = EXAMPLES)]
 pub struct Options {
     /// How many people there are, each with a node.
-    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(nodes()))]
+    #[arg(long, value_name = "COUNT", default_value_t = 20, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(nodes()))]
     pub nodes: u32,
 
     /// The number that every random choice follows from.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, allow_negative_numbers = true)]
     pub seed: u64,
 
     /// How long they chat, in simulated minutes; it may have a fraction.
-    #[arg(long, value_name = "MINUTES", default_value = "5", value_parser = minutes)]
+    #[arg(long, value_name = "MINUTES", default_value = "5", allow_negative_numbers = true, value_parser = minutes)]
     pub minutes: Duration,
 
     /// How many nodes are killed, one or two neighbours at a time.
-    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    #[arg(long, value_name = "COUNT", default_value_t = 2, allow_negative_numbers = true)]
     pub kill: u32,
 
     /// How many nodes are frozen for 20 s.
-    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1, allow_negative_numbers = true)]
     pub freeze: u32,
 
     /// For how long the network is cut in two, as 20s or 2m; 0s for not at all.
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
-    pub split: Duration,
+    ///
+    /// Without it, 20s, or a third of a play that is shorter than a minute.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = duration)]
+    pub split: Option<Duration>,
 
     /// Which part of the messages between nodes is lost without a word, as 5%.
-    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "1%", allow_hyphen_values = true, value_parser = percent)]
     pub loss: f64,
 
     /// Tell the story: what people type, what they are told, and what is done to them.
@@ -64,6 +77,36 @@ pub struct Options {
 }
 
 impl Options {
+    /// The options of this process, whose first argument is `sim`.
+    ///
+    /// Where they are wrong it tells what is wrong and ends the process with status 2.
+    pub fn of_process() -> Options {
+        Options::try_from_arguments(std::env::args_os().skip(1)).unwrap_or_else(|error| error.exit())
+    }
+
+    fn try_from_arguments<T>(arguments: impl IntoIterator<Item = T>) -> Result<Options, clap::Error>
+    where
+        T: Into<std::ffi::OsString> + Clone,
+    {
+        let options = Options::try_parse_from(arguments)?;
+        match options.split {
+            Some(split) if options.minutes < split => {
+                let message = format!(
+                    "a cut of {} s is longer than the play, which lasts {} s: --split is at most --minutes",
+                    split.as_secs_f64(),
+                    options.minutes.as_secs_f64()
+                );
+                Err(Options::command().error(ErrorKind::ValueValidation, message))
+            }
+            _ => Ok(options),
+        }
+    }
+
+    fn split(&self) -> Duration {
+        let third = Duration::from_millis(u64::try_from(self.minutes.as_millis() / 3).unwrap_or(u64::MAX));
+        self.split.unwrap_or(SPLIT.min(third))
+    }
+
     fn plan(&self) -> Plan {
         Plan {
             nodes: self.nodes,
@@ -71,7 +114,7 @@ impl Options {
             length: self.minutes,
             kills: self.kill,
             freezes: self.freeze,
-            split: Some(self.split).filter(|split| !split.is_zero()),
+            split: Some(self.split()).filter(|split| !split.is_zero()),
             loss: self.loss,
         }
     }
@@ -79,13 +122,20 @@ impl Options {
 
 /// Plays, tells on standard output, and returns whether every promise was kept.
 ///
+/// How far the play is stands on standard error, if that is a terminal.
+///
 /// # Errors
 ///
 /// If standard output cannot be written.
 pub fn run(options: &Options) -> io::Result<bool> {
     let story = options.verbose.then(|| Arc::new(Mutex::new(Story::new())));
     let teller = story.clone();
+    let mut progress = (story.is_none() && io::stderr().is_terminal())
+        .then(|| Progress::new(io::stderr(), options.nodes * COMING + options.minutes));
     let report = play(&options.plan(), move |told| {
+        if let Some(progress) = &mut progress {
+            progress.tell(told.at);
+        }
         if let Some(story) = &teller {
             story.lock().unwrap_or_else(std::sync::PoisonError::into_inner).tell(told);
         }
@@ -102,9 +152,45 @@ pub fn run(options: &Options) -> io::Result<bool> {
     }
 }
 
+/// Tells how far a play is, in one line, which is gone at the end.
+struct Progress<W: Write> {
+    out: W,
+    /// How long the play takes, about, until the faults stop.
+    total: Duration,
+    next: Duration,
+}
+
+impl<W: Write> Progress<W> {
+    fn new(out: W, total: Duration) -> Progress<W> {
+        Progress { out, total, next: Duration::ZERO }
+    }
+
+    fn tell(&mut self, at: Duration) {
+        if at < self.next {
+            return;
+        }
+        self.next = at + PROGRESS_EVERY;
+        let clock = |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
+        let line = match at < self.total {
+            true => format!("{} of about {} are simulated", clock(at), clock(self.total)),
+            false => format!("{} are simulated, until all is at rest", clock(at)),
+        };
+        // Whoever does not see it misses nothing.
+        let _ = write!(self.out, "\r{line}\x1b[K").and_then(|()| self.out.flush());
+    }
+}
+
+impl<W: Write> Drop for Progress<W> {
+    fn drop(&mut self) {
+        let _ = write!(self.out, "\r\x1b[K").and_then(|()| self.out.flush());
+    }
+}
+
 /// Writes what happens as a transcript, as each person's terminal shows it.
 struct Story {
     screens: BTreeMap<NodeHandle, (Text, Option<Nick>)>,
+    /// When the next of them shows something that it has held back.
+    due: Option<Time>,
     out: BufWriter<io::Stdout>,
     /// The first failure to write: nothing is written after it.
     result: io::Result<()>,
@@ -112,17 +198,17 @@ struct Story {
 
 impl Story {
     fn new() -> Story {
-        Story { screens: BTreeMap::new(), out: BufWriter::new(io::stdout()), result: Ok(()) }
+        Story { screens: BTreeMap::new(), due: None, out: BufWriter::new(io::stdout()), result: Ok(()) }
     }
 
     fn tell(&mut self, Told { at, what }: Told<'_>) {
-        let clock = format!("{:>3}:{:06.3}", at.as_secs() / 60, at.as_secs_f64() % 60.0);
+        self.show_due(START + at);
         match what {
             What::Line(node, line) => {
                 let nick = self.name(node);
-                self.line(&format!("{clock}  {nick}> {line}"));
+                self.line(START + at, &format!("{nick}> {line}"));
             }
-            What::Fault(what) => self.line(&format!("{clock}  -- {what}")),
+            What::Fault(what) => self.line(START + at, &format!("-- {what}")),
             What::Event(node, event) => {
                 let (screen, nick) = self.screens.entry(node).or_insert_with(|| {
                     (Text::new(Colour::OFF, Arc::new(Mutex::new(Known::default()))), None)
@@ -133,11 +219,28 @@ impl Story {
                     *nick = Some(name.clone());
                 }
                 let text = screen.render(event, START + at);
-                let nick = self.name(node);
-                for line in text.lines() {
-                    self.line(&format!("{clock}  {nick}: {line}"));
-                }
+                self.due = self.due.into_iter().chain(screen.next_due()).min();
+                self.show(START + at, node, &text);
             }
+        }
+    }
+
+    /// Shows what the screens have held back until `now`.
+    fn show_due(&mut self, now: Time) {
+        while let Some(due) = self.due.filter(|due| *due <= now) {
+            let texts: Vec<_> =
+                self.screens.iter_mut().map(|(&node, (screen, _))| (node, screen.render_due(due))).collect();
+            for (node, text) in texts {
+                self.show(due, node, &text);
+            }
+            self.due = self.screens.values().filter_map(|(screen, _)| screen.next_due()).min();
+        }
+    }
+
+    fn show(&mut self, at: Time, node: NodeHandle, text: &str) {
+        let nick = self.name(node);
+        for line in text.lines() {
+            self.line(at, &format!("{nick}: {line}"));
         }
     }
 
@@ -146,9 +249,11 @@ impl Story {
         nick.map_or_else(|| node.addr().to_string(), ToString::to_string)
     }
 
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, at: Time, line: &str) {
+        let at = at.since(START);
+        let clock = format!("{:>3}:{:06.3}", at.as_secs() / 60, at.as_secs_f64() % 60.0);
         if self.result.is_ok() {
-            self.result = writeln!(self.out, "{line}");
+            self.result = writeln!(self.out, "{clock}  {line}");
         }
     }
 
@@ -185,12 +290,10 @@ fn percent(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(arguments: &str) -> Result<Options, clap::Error> {
-        Options::try_parse_from(format!("sim {arguments}").split_whitespace())
+        Options::try_from_arguments(format!("sim {arguments}").split_whitespace())
     }
 
     #[test]
@@ -214,6 +317,28 @@ mod tests {
         assert_eq!(plan, wanted);
         assert_eq!(parse("--split 0s").unwrap().plan().split, None);
         assert_eq!(parse("--minutes 0.5").unwrap().minutes, Duration::from_secs(30));
+        let split = |line| parse(line).unwrap().plan().split.unwrap();
+        assert_eq!(split("--minutes 5"), SPLIT);
+        assert_eq!(split("--minutes 0.5"), Duration::from_secs(10), "a short play is cut for shorter");
+        assert_eq!(split("--minutes 1 --split 60s"), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn how_far_a_play_is_stands_in_one_line_that_is_gone_at_the_end() {
+        let mut written = Vec::new();
+        let mut progress = Progress::new(&mut written, Duration::from_secs(3_752));
+        for second in [0, 1, 9, 10, 19, 3_760] {
+            progress.tell(Duration::from_secs(second));
+        }
+        drop(progress);
+        let lines = [
+            "0:00 of about 62:32 are simulated",
+            "0:10 of about 62:32 are simulated",
+            "62:40 are simulated, until all is at rest",
+            "",
+        ];
+        let expected: String = lines.iter().map(|line| format!("\r{line}\x1b[K")).collect();
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
     }
 
     #[test]
@@ -225,6 +350,12 @@ mod tests {
             ("--split 20", "20s or 2m"),
             ("--loss 51%", "at most 50%"),
             ("--loss=-1%", "at most 50%"),
+            ("--loss -1%", "at most 50%"),
+            ("--minutes -1", "more than 0"),
+            ("--nodes -1", "2..=1000"),
+            ("--kill -1", "--kill <COUNT>"),
+            ("--split -5s", "20s or 2m"),
+            ("--minutes 1 --split 10m", "a cut of 600 s is longer than the play, which lasts 60 s"),
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -106,6 +106,16 @@ impl Town {
         texts.collect()
     }
 
+    /// The same, and whether it was said while they were away.
+    fn shown_as(&self, n: u16) -> Vec<(String, bool)> {
+        let told = self.told.borrow();
+        let shown = told.0.iter().filter(|(node, _)| *node == at(n)).filter_map(|(_, event)| match event {
+            Event::Message { text, history, .. } => Some((text.clone(), *history)),
+            _ => None,
+        });
+        shown.collect()
+    }
+
     /// The last thing that the person was told.
     fn last_told(&self, n: u16) -> Event {
         let told = self.told.borrow();
@@ -222,6 +232,27 @@ fn a_member_that_stands_still_gets_what_it_missed_when_it_goes_on() {
 }
 
 #[test]
+fn what_was_said_while_a_member_stood_still_is_shown_as_such() {
+    let mut town = Town::in_rust(8, Links::good());
+    let root = town.after("#rust", 1)[0];
+    let author = someone_else(8, &[root]);
+    let sleeper = someone_else(8, &[root, author]);
+    town.network.freeze(at(sleeper), 12 * SECOND);
+    // The first of these come to its machine, which it reads when it goes on.
+    for i in 0..5 {
+        town.say(author, &format!("send rust {i}"));
+        town.run(2 * SECOND);
+    }
+    town.run(12 * SECOND);
+    town.say(author, "send rust now");
+    town.run(5 * SECOND);
+    let mut expected: Vec<(String, bool)> = (0..5).map(|i| (i.to_string(), true)).collect();
+    expected.push(("now".to_owned(), false));
+    assert_eq!(town.shown_as(sleeper), expected);
+    assert!(town.shown_as(author).iter().all(|(_, history)| !history), "the others were there");
+}
+
+#[test]
 fn a_member_that_crashed_is_told_of_when_its_lease_has_ended() {
     let mut town = Town::in_rust(8, Links::good());
     let root = town.after("#rust", 1)[0];
@@ -283,6 +314,8 @@ fn lost_doubled_and_late_messages_show_nothing_twice_and_leave_nothing_out() {
     let failed = town.count(|event| matches!(event, Event::Sent { state: SentState::Failed { .. }, .. }));
     assert_eq!(stored + failed, 10, "each message has an end");
     assert!(stored <= shown.len(), "what is stored is shown");
+    let history = town.count(|event| matches!(event, Event::Message { history: true, .. }));
+    assert_eq!(history, 0, "what was only held up was not said while somebody was away");
 }
 
 #[test]

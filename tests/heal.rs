@@ -23,7 +23,8 @@ struct Shown(Vec<(NodeHandle, String)>);
 impl Observer<Node> for Shown {
     fn told(&mut self, _: &Network<Node>, node: NodeHandle, event: &Event) {
         let text = match event {
-            Event::Message { text, late: true, .. } => format!("{text}, late"),
+            Event::Message { text, late: true, history: true, .. } => format!("{text}, late"),
+            Event::Message { text, late: false, history: true, .. } => format!("{text}, earlier"),
             Event::Message { text, .. } => text.clone(),
             Event::Healed { members, .. } => format!("healed: {}", members.len()),
             Event::Renamed { nick, was, .. } => format!("{was} is {nick}"),
@@ -118,7 +119,11 @@ fn after_a_cut_everyone_is_shown_what_the_others_said_once_and_that_the_network_
         for n in 0..NODES {
             let shown = town.take(n);
             assert_eq!(shown.first().map(String::as_str), Some("healed: 8"), "seed {seed}, n{n}: {shown:?}");
-            let plain = shown.iter().skip(1).map(|text| text.trim_end_matches(", late").to_owned()).collect();
+            let plain = shown.iter().skip(1).map(|text| {
+                let plain = text.strip_suffix(", late").or(text.strip_suffix(", earlier"));
+                plain.unwrap_or_else(|| panic!("seed {seed}, n{n}: {text} is marked")).to_owned()
+            });
+            let plain = plain.collect();
             let other = if n % 2 == 0 { ["odd one", "odd two"] } else { ["even one", "even two"] };
             assert_eq!(sorted(plain), other, "seed {seed}, n{n}: {shown:?}");
         }
@@ -141,6 +146,24 @@ fn a_cut_in_which_nobody_spoke_is_told_of_when_it_has_healed() {
 }
 
 #[test]
+fn who_was_cut_off_alone_for_a_moment_is_shown_what_they_missed_as_such() {
+    for seed in 0..8 {
+        let mut town = Town::new(seed);
+        let cut_off = at(seed as u16);
+        town.network.partition(Cut::Silent, move |node| u32::from(node == cut_off));
+        town.network.run_for(Duration::from_secs(8));
+        let other = (seed as u16 + 1) % NODES;
+        town.say(other, "send rust meanwhile");
+        town.network.run_for(Duration::from_secs(8));
+        town.heal();
+        town.say(other, "send rust after");
+        let shown = town.take(seed as u16);
+        let messages: Vec<_> = shown.iter().filter(|text| !text.starts_with("healed")).collect();
+        assert_eq!(messages, ["meanwhile, earlier", "after"], "seed {seed}");
+    }
+}
+
+#[test]
 fn of_two_who_have_one_name_after_a_cut_the_later_gets_another() {
     let mut town = Town::new(1);
     town.cut();
@@ -153,4 +176,30 @@ fn of_two_who_have_one_name_after_a_cut_the_later_gets_another() {
     assert_eq!(town.take(21), ["zoe is zoe2"]);
     town.say(21, "send rust it is me");
     assert_eq!(town.network.get(at(21)).unwrap().chat().nick().as_str(), "zoe2");
+}
+
+#[test]
+fn who_wants_only_the_last_messages_is_shown_late_ones_and_nothing_before() {
+    let mut late = 0;
+    for seed in 0..4 {
+        let mut town = Town::new(seed);
+        let long = "x".repeat(3_900);
+        for i in 0..200 {
+            town.network.command(at(0), Command::Line(format!("send rust {i} {long}")));
+        }
+        town.comes(20, "zoe", Some(0));
+        // What she wants is more than one answer holds, and there is more before it.
+        town.say(20, "join rust --history 70");
+        town.cut();
+        town.say(1, "send rust odd");
+        town.say(2, "send rust even");
+        town.forget();
+        town.heal();
+        town.network.run_for(Duration::from_secs(30));
+        let shown = town.take(20);
+        assert_eq!(shown.len(), 2, "seed {seed}: {shown:?}");
+        assert!(shown[0].starts_with("healed") && shown[1].starts_with("odd"), "seed {seed}: {shown:?}");
+        late += usize::from(shown[1] == "odd, late");
+    }
+    assert!(0 < late, "in one of these networks it comes late");
 }

@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use chord_chat::chat::command::find;
 use chord_chat::chat::event::Event;
-use chord_chat::chat::history::HISTORY;
+use chord_chat::chat::history::{HISTORY, HISTORY_MAX};
 use chord_chat::id::NodeHandle;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::channel::TEXT_BYTES_MAX;
@@ -128,6 +129,29 @@ fn who_comes_back_is_shown_what_they_missed_and_no_more() {
 }
 
 #[test]
+fn who_comes_back_is_shown_nothing_older_than_what_they_have_seen() {
+    let mut room = Room::new();
+    room.count(0..5);
+    room.say(BOB, "join rust --history 2");
+    room.wait();
+    assert_eq!(room.take(BOB), numbers(3..5, true));
+    room.say(BOB, "leave rust");
+    room.wait();
+    room.say(BOB, "join rust");
+    room.wait();
+    assert_eq!(room.take(BOB), [], "those before are not shown below those after");
+    room.say(BOB, "leave rust");
+    room.wait();
+    room.count(5..7);
+    room.say(BOB, "join rust");
+    room.wait();
+    assert_eq!(room.take(BOB), numbers(5..7, true));
+    room.say(BOB, "history rust 7");
+    room.wait();
+    assert_eq!(room.take(BOB)[..7], numbers(0..7, true), "whoever asks is shown them");
+}
+
+#[test]
 fn history_is_shown_to_whoever_asks_as_much_as_they_ask() {
     let mut room = Room::new();
     room.count(0..60);
@@ -141,10 +165,21 @@ fn history_is_shown_to_whoever_asks_as_much_as_they_ask() {
     room.say(BOB, "history nothing");
     room.wait();
     assert_eq!(room.take(BOB), [("that was 0".to_owned(), true)]);
-    room.say(BOB, "history rust many");
-    room.wait();
-    let refused = "error: many: a count is a number from 0 to 1000";
-    assert_eq!(room.take(BOB), [(refused.to_owned(), true)]);
+    for wrong in ["many", "0", "1001", "-1"] {
+        room.say(BOB, &format!("history rust {wrong}"));
+        room.wait();
+        let refused = format!("error: {wrong}: a count is a number from 1 to 1000");
+        assert_eq!(room.take(BOB), [(refused, true)]);
+    }
+}
+
+#[test]
+fn help_says_how_many_messages_are_shown() {
+    for name in ["join", "history"] {
+        let about = find(name).unwrap().about;
+        assert!(about.contains(&format!("{HISTORY}, or")) || about.contains(&format!("{HISTORY} messages")));
+        assert!(about.contains(&format!("at most {HISTORY_MAX}")), "{about}");
+    }
 }
 
 #[test]

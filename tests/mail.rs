@@ -29,9 +29,10 @@ impl Observer<Node> for Shown {
             Event::Private { from, text, history, .. } => {
                 format!("{from}{}: {text}", if *history { ", earlier" } else { "" })
             }
-            Event::Sent { state: SentState::Stored, .. } => "stored".to_owned(),
-            Event::Sent { state: SentState::Delivered, .. } => "delivered".to_owned(),
+            Event::Sent { state: SentState::Stored, text, .. } => format!("stored: {text}"),
+            Event::Sent { state: SentState::Delivered, text, .. } => format!("delivered: {text}"),
             Event::Sent { state: SentState::Failed { reason }, .. } => format!("failed: {reason}"),
+            Event::Error { message, .. } => format!("error: {message}"),
             _ => return,
         };
         self.0.push((node, text));
@@ -118,10 +119,10 @@ fn who_was_away_gets_their_mail_once_and_the_author_hears_of_it() {
     town.says("msg bob one");
     town.says("msg bob two");
     town.network.run_for(Duration::from_secs(5));
-    assert_eq!(town.take(town.alice), ["stored", "stored"]);
+    assert_eq!(town.take(town.alice), ["stored: one", "stored: two"]);
     let bob = town.comes("bob", BOB);
     assert_eq!(town.take(bob), ["alice, earlier: one", "alice, earlier: two"]);
-    assert_eq!(town.take(town.alice), ["delivered", "delivered"]);
+    assert_eq!(town.take(town.alice), ["delivered: one", "delivered: two"]);
     town.network.run_for(3 * RENEW_EVERY);
     town.goes(bob);
     let bob = town.comes("bob", BOB);
@@ -154,7 +155,7 @@ fn what_is_written_to_someone_whose_node_crashed_waits_for_them() {
     town.network.crash(bob);
     town.says("msg bob are you there?");
     town.network.run_for(Duration::from_secs(12));
-    assert_eq!(town.take(town.alice), ["stored"]);
+    assert_eq!(town.take(town.alice), ["stored: are you there?"]);
     let bob = town.comes("bob", BOB);
     assert_eq!(town.take(bob), ["alice, earlier: are you there?"], "the name is theirs at once");
     town.says("msg bob welcome");
@@ -223,7 +224,7 @@ fn a_mailbox_survives_the_crash_of_its_root_and_another_keeper() {
     town.goes(bob);
     town.says("msg bob one");
     town.network.run_for(Duration::from_secs(1));
-    assert_eq!(town.take(town.alice), ["stored"]);
+    assert_eq!(town.take(town.alice), ["stored: one"]);
     let keepers = town.keepers();
     let victims = keepers[..3].iter().filter(|&&node| node != town.alice && node != at(0)).take(2);
     for &victim in victims {
@@ -245,7 +246,7 @@ fn a_mailbox_has_an_end_and_the_sender_is_told() {
     town.network.run_for(Duration::from_secs(60));
     let mut told = town.take(town.alice);
     assert_eq!(told.pop().unwrap(), "failed: bob is away, and 200 messages wait for them already");
-    assert_eq!(told, ["stored"; MAIL_MAX]);
+    assert_eq!(told, (0..MAIL_MAX).map(|n| format!("stored: {n}")).collect::<Vec<_>>());
     let bob = town.comes("bob", BOB);
     let all: Vec<_> = (0..MAIL_MAX).map(|n| format!("alice, earlier: {n}")).collect();
     assert_eq!(town.take(bob), all);
@@ -258,4 +259,16 @@ fn a_name_that_nobody_ever_had_gets_no_mail() {
     town.network.run_for(Duration::from_secs(5));
     let told = town.take(town.alice);
     assert_eq!(told, ["failed: nobody has the name nobody"]);
+}
+
+#[test]
+fn a_message_for_which_there_is_no_room_is_named() {
+    let mut town = Town::new();
+    for _ in 0..1000 {
+        town.says("msg n1 hello");
+    }
+    town.says("msg n1 this is one message too many, and a long one");
+    town.network.run_for(Duration::ZERO);
+    let refused = "error: \"this is one message too many,…\" was not sent: 1000 messages wait for n1 already; try later";
+    assert_eq!(town.take(town.alice), [refused]);
 }

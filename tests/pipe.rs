@@ -42,7 +42,10 @@ fn a_pipe_gets_plain_lines_without_prompt_and_colour() {
     assert_eq!((status(&output), &output.stderr[..]), (0, &b""[..]));
     let lines = printed(&output);
     assert_eq!(lines[0], "You are alice.");
-    assert_eq!(lines[5..], ["You are in #rust, with: alice, bob", "[#rust] alice: hi \u{fffd}␛[2J", "Bye."]);
+    assert_eq!(
+        lines[5..],
+        ["You are in #rust, with: alice, bob", "[#rust] alice: hi \u{fffd}␛[2J ✓", "Bye."]
+    );
 }
 
 #[test]

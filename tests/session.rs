@@ -4,13 +4,16 @@
 
 mod samples;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chord_chat::chat::event::{Event, Recipient, SentState};
 use chord_chat::json::Json;
 use chord_chat::node::Command;
-use chord_chat::repl::session::{self, Ending, NodeLink, Seat, Stop, Typed, is_exit};
+use chord_chat::repl::colour::Colour;
+use chord_chat::repl::session::{self, Ending, NodeLink, Render, Seat, Stop, Typed, is_exit};
+use chord_chat::repl::text::Text;
 use samples::{channel, samples};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -28,6 +31,10 @@ struct Table {
 }
 
 fn sit_down() -> Table {
+    sit_down_before(Json)
+}
+
+fn sit_down_before(render: impl Render + Send + 'static) -> Table {
     let (commands, node_hears) = mpsc::channel(4);
     let (node_says, events) = mpsc::channel(4);
     let (begin, begun) = oneshot::channel();
@@ -40,7 +47,7 @@ fn sit_down() -> Table {
             Poll::Ready(Some(stop)) => Poll::Ready(stop),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         };
-        session::run(link, seat, Json, stop).await
+        session::run(link, seat, render, stop).await
     });
     Table { node_hears, node_says, begun, user_types, user_sees, signals, session }
 }
@@ -94,7 +101,7 @@ fn sent(state: SentState) -> Event {
         Event::Sent { id, .. } => Some(*id),
         _ => None,
     });
-    Event::Sent { id: id.unwrap(), to: Recipient::Channel(channel("rust")), state }
+    Event::Sent { id: id.unwrap(), to: Recipient::Channel(channel("rust")), text: "hi".into(), state }
 }
 
 const LEFT: Ending = Ending::Left { not_handed_over: vec![] };
@@ -291,4 +298,24 @@ async fn a_line_that_is_too_long_is_answered_by_an_error() {
     table.user_types.send(Typed::TooLong(65_536)).await.unwrap();
     let line = table.user_sees.recv().await.unwrap();
     assert!(line.contains("a line has at most 65536 bytes"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_a_second_is_told_of() {
+    let mut table = sit_down_before(Text::new(Colour::OFF, Arc::default()));
+    table.node_says.send(ready()).await.unwrap();
+    assert!(table.user_sees.recv().await.unwrap().starts_with("You are alice."));
+    let start = Instant::now();
+    table.node_says.send(sent(SentState::Queued)).await.unwrap();
+    assert_eq!(table.user_sees.recv().await.unwrap(), "… waits for #rust: \"hi\"\n");
+    let waited = start.elapsed();
+    assert!(Duration::from_millis(900) < waited && waited < Duration::from_secs(2), "{waited:?}");
+    table.node_says.send(sent(SentState::Stored)).await.unwrap();
+    assert_eq!(table.user_sees.recv().await.unwrap(), "✓ kept for #rust: \"hi\"\n");
+    table.node_says.send(sent(SentState::Queued)).await.unwrap();
+    table.node_says.send(sent(SentState::Stored)).await.unwrap();
+    assert_eq!(table.user_sees.recv().await.unwrap(), "✓ kept for #rust: \"hi\"\n", "nothing before it");
+    table.types("exit").await;
+    table.expect_command(Command::Exit).await;
+    assert_eq!(table.bye(&[]).await, LEFT);
 }

@@ -152,7 +152,7 @@ fn a_line_that_comes_in_does_not_tear_the_line_that_is_typed() {
     desk.wait_for_row("[#rust] bob: hello␛[2J␛[H");
     desk.wait("the typed line", |seen| rows(seen).last().unwrap() == "alice> send #rust žluť 日本");
     desk.types("!\r");
-    desk.wait_for_row("[#rust] alice: žluť 日本!");
+    desk.wait_for_row("[#rust] alice: žluť 日本! ✓");
     desk.wait_for_line("alice> ");
     assert_eq!(count(&desk.rows(), "alice> send #rust žluť 日本!"), 1);
 }
@@ -189,14 +189,14 @@ fn no_line_is_torn_lost_or_doubled_when_everybody_talks_at_once() {
         desk.types(&format!("send rust {i}\r"));
     }
     desk.wait_for_row(&format!("[#rust] bob: message {}.{}", rounds - 1, burst - 1));
-    desk.wait_for_row(&format!("[#rust] alice: {}", rounds - 1));
+    desk.wait_for_row(&format!("[#rust] alice: {} ✓", rounds - 1));
     desk.wait_for_line("alice> ");
     let rows = desk.rows();
     for i in 0..rounds {
         for j in 0..burst {
             assert_eq!(count(&rows, &format!("[#rust] bob: message {i}.{j}")), 1, "{rows:#?}");
         }
-        assert_eq!(count(&rows, &format!("[#rust] alice: {i}")), 1, "{rows:#?}");
+        assert_eq!(count(&rows, &format!("[#rust] alice: {i} ✓")), 1, "{rows:#?}");
     }
 }
 
@@ -206,7 +206,7 @@ fn an_answer_that_comes_with_the_next_prompt_stands_above_it() {
     let mut desk = Desk::ready(&mut puppet, 1000);
     for i in 0..200 {
         desk.types(&format!("send rust {i}\r"));
-        desk.wait_for_row(&format!("[#rust] alice: {i}"));
+        desk.wait_for_row(&format!("[#rust] alice: {i} ✓"));
         desk.wait_for_line("alice> ");
     }
 }
@@ -323,7 +323,7 @@ fn a_program_that_was_stopped_goes_on_where_it_was() {
     // The mode is set before anything is drawn again.
     desk.wait("the mode of the editor", |_| !desk.is_restored());
     desk.types("ished\r");
-    desk.wait_for_row("[#rust] alice: unfinished");
+    desk.wait_for_row("[#rust] alice: unfinished ✓");
     desk.types("\x04");
     assert_eq!(desk.status().0, 0);
 }
@@ -362,7 +362,7 @@ fn a_terminal_that_cannot_move_its_cursor_gets_plain_lines() {
     desk.wait_for_row("You are alice.");
     assert!(desk.is_restored(), "the terminal puts the lines together");
     desk.types("send rust hi\n");
-    desk.wait_for_row("[#rust] alice: hi");
+    desk.wait_for_row("[#rust] alice: hi ✓");
     desk.types("\x04");
     let (status, rows) = desk.status();
     assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");

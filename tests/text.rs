@@ -5,8 +5,9 @@
 mod samples;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use chord_chat::chat::event::{Event, Recipient, SentState};
+use chord_chat::chat::event::{Direction, Event, MessageId, Recipient, RingChange, SentState, Why};
 use chord_chat::repl::colour::Colour;
 use chord_chat::repl::session::Render;
 use chord_chat::repl::text::Text;
@@ -19,8 +20,11 @@ fn text(colour: Colour) -> Text {
     Text::new(colour, Arc::new(Mutex::default()))
 }
 
+/// What is shown of `event`, at once or after a while.
 fn render(text: &mut Text, event: &Event) -> String {
-    text.render(event, Time::default())
+    let now = Time::default();
+    let shown = text.render(event, now);
+    shown + &text.next_due().map(|due| text.render_due(due)).unwrap_or_default()
 }
 
 fn error(message: &str) -> Event {
@@ -79,14 +83,19 @@ fn the_texts_of_others_cannot_forge_a_line_or_command_the_terminal() {
             history: false,
             late: false,
         },
-        Event::Sent { id, to, state: SentState::Failed { reason: hostile.clone() } },
+        Event::Sent {
+            id,
+            to,
+            text: "\x1b[2J\n".to_owned(),
+            state: SentState::Failed { reason: hostile.clone() },
+        },
         Event::Error { command: hostile.clone(), message: hostile.clone() },
         Event::Migrated {
             kind: "name",
             name: hostile.clone(),
-            direction: chord_chat::chat::event::Direction::In,
+            direction: Direction::In,
             peer: node(7001),
-            why: chord_chat::chat::event::Why::Crash,
+            why: Why::Crash,
         },
     ];
     let mut text = text(Colour::OFF);
@@ -108,12 +117,31 @@ fn a_message_of_ones_own_comes_back_or_gets_a_receipt() {
         Event::Private { id, .. } => *id,
         other => panic!("{other:?}"),
     };
-    let stored = |name| Event::Sent { id, to: Recipient::Channel(channel(name)), state: SentState::Stored };
-    assert_eq!(render(&mut text, &stored("rust")), "✓ kept for #rust\n");
+    let stored = |name| Event::Sent {
+        id,
+        to: Recipient::Channel(channel(name)),
+        text: "a message of more than thirty characters".into(),
+        state: SentState::Stored,
+    };
+    let receipt = "✓ kept for #rust: \"a message of more than thirty…\"\n";
+    assert_eq!(render(&mut text, &stored("rust")), receipt);
     render(&mut text, &Event::Joined { channel: channel("rust"), members: vec![] });
     assert_eq!(render(&mut text, &stored("rust")), "");
+    let said = |author, history| Event::Message {
+        channel: channel("rust"),
+        from: nick("alice"),
+        text: "hello".into(),
+        id: MessageId { author: node(author), counter: 1 },
+        epoch: 1,
+        seq: 1,
+        history,
+        late: false,
+    };
+    assert_eq!(render(&mut text, &said(7000, false)), "[#rust] alice: hello ✓\n");
+    assert_eq!(render(&mut text, &said(7000, true)), "[#rust, earlier] alice: hello ✓\n");
+    assert_eq!(render(&mut text, &said(7001, false)), "[#rust] alice: hello\n", "somebody else's");
     render(&mut text, &Event::Left { channel: channel("rust") });
-    assert_eq!(render(&mut text, &stored("rust")), "✓ kept for #rust\n");
+    assert_eq!(render(&mut text, &stored("rust")), receipt);
 }
 
 #[test]
@@ -126,4 +154,33 @@ fn what_went_wrong_before_the_start_is_shown_only_if_the_node_starts() {
     let mut failed = text(Colour::OFF);
     let bye = Event::Bye { not_handed_over: vec![] };
     assert_eq!(render(&mut failed, &error("alice is taken")) + &render(&mut failed, &bye), "");
+}
+
+#[test]
+fn what_happens_in_one_moment_is_told_in_one_line_of_each_kind_and_at_the_end() {
+    let mut text = text(Colour::ON);
+    let second = Duration::from_secs(1);
+    let start = Time::default();
+    text.render(&samples()[0], start);
+    let [ring, moved] =
+        [RingChange::Predecessor, RingChange::Lost].map(|change| Event::Ring { change, peer: node(7001) });
+    let migrated = |name: &str| Event::Migrated {
+        kind: "channel",
+        name: name.into(),
+        direction: Direction::In,
+        peer: node(7001),
+        why: Why::Crash,
+    };
+    for event in [ring.clone(), moved, migrated("rust"), migrated("ruby")] {
+        assert_eq!(text.render(&event, start), "");
+    }
+    assert_eq!(text.next_due(), Some(start + second));
+    assert_eq!(text.render_due(start + second / 2), "");
+    let shown = text.render_due(start + second);
+    assert_eq!(shown.lines().count(), 3, "{shown}");
+    assert!(shown.lines().all(|line| line.starts_with("\x1b[2m")), "dim: {shown:?}");
+    assert_eq!(text.next_due(), None);
+    text.render(&ring, start + second);
+    let shown = text.render(&Event::Bye { not_handed_over: vec![] }, start + second);
+    assert_eq!(shown.lines().count(), 2, "nothing is held back at the end: {shown}");
 }

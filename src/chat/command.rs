@@ -1,5 +1,7 @@
 //! The commands that a person types: one constant table, from which parsing, help and completion are made.
 
+use std::ops::RangeInclusive;
+
 use super::event::Recipient;
 use super::{Chat, Context, TEXT_BYTES_MAX};
 use super::{exit, help, history, join, leave, msg, names, ring, send, trace, who, whois};
@@ -199,12 +201,15 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// A number from 0 to `most`, if there is one.
-    pub(super) fn count(&mut self, most: usize) -> Result<Option<usize>, Refusal> {
+    /// A number in `range`, if there is one.
+    pub(super) fn count(&mut self, range: RangeInclusive<usize>) -> Result<Option<usize>, Refusal> {
         let Some(word) = self.next() else { return Ok(None) };
         match word.parse() {
-            Ok(count) if count <= most => Ok(Some(count)),
-            _ => Err(Refusal::because(format!("{word}: a count is a number from 0 to {most}"))),
+            Ok(count) if range.contains(&count) => Ok(Some(count)),
+            _ => {
+                let (least, most) = range.into_inner();
+                Err(Refusal::because(format!("{word}: a count is a number from {least} to {most}")))
+            }
         }
     }
 

@@ -8,6 +8,17 @@ pub use crate::records::Why;
 pub use crate::records::channel::MessageId;
 use crate::records::name::{ChannelName, Nick};
 
+/// How many characters of a message tell it from others.
+const SHORTENED_CHARS_MAX: usize = 30;
+
+/// The beginning of a message, which tells the user which one is meant.
+pub fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHORTENED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.to_owned(),
+    }
+}
+
 /// Something that the user is told.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
@@ -101,6 +112,8 @@ pub enum Event {
         id: MessageId,
         /// To whom.
         to: Recipient,
+        /// What it says.
+        text: String,
         /// How far.
         state: SentState,
     },
@@ -243,6 +256,8 @@ impl fmt::Display for Recipient {
 pub enum SentState {
     /// On its way.
     Queued,
+    /// On its way again after a restart, before which it waited already.
+    Waiting,
     /// Kept by enough nodes to survive crashes.
     Stored,
     /// Shown by the receiver's own node.
@@ -276,4 +291,17 @@ pub enum RingChange {
     Left,
     /// This node is alone.
     Alone,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_shortened_at_a_character() {
+        assert_eq!(shortened("hello"), "hello");
+        assert_eq!(shortened(&"ž".repeat(30)), "ž".repeat(30));
+        assert_eq!(shortened(&"ž".repeat(31)), format!("{}…", "ž".repeat(30)));
+        assert_eq!(shortened("where the thirtieth character is blank"), "where the thirtieth character…");
+    }
 }

@@ -114,7 +114,7 @@ impl Chat {
                 let is_joined = |stage| stage == Stage::Joined;
                 if self.sessions.get(&channel).is_some_and(|session| is_joined(session.stage)) {
                     self.tell_user_of_healing(cx, &channel, healed.members);
-                    self.catch_up(cx, &channel);
+                    self.catch_up_after_absence(cx, &channel);
                 }
             }
             RecordKey::Name(nick) => {

@@ -39,13 +39,13 @@ const PART_BYTES: usize = 256 * 1024;
 pub(super) const COMMAND: Command = Command {
     name: "history",
     arguments: &[Argument::required("channel", Kind::Channel), Argument::optional("count", Kind::Count)],
-    about: "Show what was said last in a channel",
+    about: "Show what was said last in a channel: 50 messages, or as many as you say, at most 1000",
     run,
 };
 
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let channel = words.channel()?;
-    let wanted = words.count(HISTORY_MAX)?.unwrap_or(HISTORY);
+    let wanted = words.count(1..=HISTORY_MAX)?.unwrap_or(HISTORY);
     words.end()?;
     chat.read_past(cx, Past::new(channel, wanted, None, Purpose::AskedFor));
     Ok(())
@@ -89,8 +89,8 @@ pub(super) struct Past {
 pub(super) enum Purpose {
     /// The user wants to see it.
     AskedFor,
-    /// The user has joined.
-    Joined,
+    /// The user has joined; who was in the channel before wants nothing that stands up to here.
+    Joined(Option<Place>),
     /// The root has other messages than were shown.
     Compared(Compared),
 }
@@ -164,21 +164,22 @@ impl Chat {
         }
         let from = match past.purpose {
             Purpose::Compared(_) => self.sessions.get(&past.channel).and_then(|session| session.from),
-            Purpose::AskedFor | Purpose::Joined => None,
+            Purpose::Joined(before) => before,
+            Purpose::AskedFor => None,
         };
         let room = past.wanted - past.entries.len();
-        let came = answer.entries.len();
+        let came_to_from = answer.entries.first().is_some_and(|oldest| Some(oldest.place) <= from);
+        let more = answer.more && !answer.entries.is_empty() && !came_to_from;
         let wanted = answer.entries.into_iter().rev().take_while(|entry| from < Some(entry.place));
         for entry in wanted.take(room) {
             past.entries.push_front(entry);
         }
-        let came_to_from = past.entries.front().is_some_and(|first| Some(first.place) <= from);
-        if answer.more && 0 < came && !came_to_from && past.entries.len() < past.wanted {
+        if more && past.entries.len() < past.wanted {
             return self.read_past(cx, past);
         }
         match past.purpose {
             Purpose::AskedFor => self.show_what_was_asked_for(cx, past),
-            Purpose::Joined => self.show_before_joining(cx, past, answer.more),
+            Purpose::Joined(before) => self.show_before_joining(cx, past, before, more),
             Purpose::Compared(compared) => {
                 let channel = past.channel.clone();
                 self.show_late(cx, past.channel, past.entries, compared);
@@ -200,12 +201,12 @@ impl Chat {
         cx.tell(Event::History { channel, messages });
     }
 
-    fn show_before_joining(&mut self, cx: &mut Context<'_>, past: Past, more: bool) {
+    fn show_before_joining(&mut self, cx: &mut Context<'_>, past: Past, before: Option<Place>, more: bool) {
         let Past { channel, entries, .. } = past;
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         // Where all was read, what comes there late is wanted as well.
         let first = entries.front().map(|first| first.place).filter(|_| more);
-        session.from = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first });
+        session.from = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first }).max(before);
         for entry in entries {
             if let Some(said) = session.takes(&entry, Said::Earlier) {
                 super::send::show(cx, channel.clone(), entry, said);
@@ -218,11 +219,11 @@ impl Chat {
     fn finish_reading(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
         let Some(session) = self.sessions.get_mut(channel) else { return };
         session.reading = None;
-        let asks_again = std::mem::take(&mut session.asks_again);
-        self.show_ahead(cx, channel);
-        if asks_again {
+        // What was answered meanwhile was not taken.
+        if std::mem::take(&mut session.asks_again) || session.away.is_some() {
             self.catch_up(cx, channel);
         }
+        self.show_ahead(cx, channel);
     }
 
     pub(super) fn on_past_failed(&mut self, cx: &mut Context<'_>, id: Number, mut past: Past, reason: &str) {

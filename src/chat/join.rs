@@ -27,20 +27,24 @@ use crate::time::Time;
 pub(super) const COMMAND: Command = Command {
     name: "join",
     arguments: &[Argument::required("channel", Kind::Channel), Argument::optional("--history", Kind::Count)],
-    about: "Join a channel: its last messages are shown, and those from now on",
+    about: "Join a channel: its last messages are shown (50, or as many as --history says, at most 1000), and all from now on",
     run,
 };
 
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let channel = words.channel()?;
-    let history = match words.switch("--history")? {
-        true => words.count(HISTORY_MAX)?.ok_or(Refusal::Usage)?,
-        false => chat.history,
+    let asked = match words.switch("--history")? {
+        true => Some(words.count(0..=HISTORY_MAX)?.ok_or(Refusal::Usage)?),
+        false => None,
     };
     words.end()?;
+    let history = asked.unwrap_or(chat.history);
     match chat.sessions.get(&channel).map(|session| session.stage) {
         Some(Stage::Joining | Stage::Joined) => {
-            return Err(Refusal::because(format!("you are in {channel} already")));
+            let count = asked.filter(|&count| 0 < count).map(|count| format!(" {count}")).unwrap_or_default();
+            return Err(Refusal::because(format!(
+                "you are in {channel} already; history {channel}{count} shows what was said last"
+            )));
         }
         Some(Stage::Leaving) => return Err(Refusal::because(format!("you are still leaving {channel}"))),
         None => {}
@@ -48,9 +52,9 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
     if chat.sessions.len() == CHANNELS_MAX {
         return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
     }
-    let shown = chat.shown_before.remove(&channel).unwrap_or_default();
+    let (shown, from) = chat.shown_before.remove(&channel).unwrap_or_default();
     let newest = shown.newest();
-    chat.sessions.insert(channel.clone(), Session { history, shown, newest, ..Session::default() });
+    chat.sessions.insert(channel.clone(), Session { history, shown, newest, from, ..Session::default() });
     chat.ask_to_join(cx, channel);
     Ok(())
 }
@@ -117,6 +121,9 @@ pub(super) struct Session {
     pub(super) ahead: BTreeMap<Place, super::send::Delivery>,
     /// The request with which the root is being asked for what is missing.
     pub(super) catching_up: Option<Number>,
+    /// If the user was away: the first request that tells what was said meanwhile. Until it or a later one
+    /// is answered, what is shown was said then.
+    pub(super) away: Option<Number>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +147,11 @@ pub(super) struct Acknowledged {
 }
 
 impl Session {
+    /// When that was said which is shown now.
+    pub(super) fn says(&self) -> Said {
+        if self.away.is_some() { Said::Earlier } else { Said::Now }
+    }
+
     /// How a message that was said then is to be shown, unless it was.
     pub(super) fn takes(&mut self, entry: &Entry, said: Said) -> Option<Said> {
         if self.shown.contains(&entry.id) {
@@ -166,7 +178,7 @@ impl Chat {
             self.shown_before.pop_first();
         }
         let session = self.sessions.remove(channel);
-        self.shown_before.extend(session.map(|session| (channel.clone(), session.shown)));
+        self.shown_before.extend(session.map(|session| (channel.clone(), (session.shown, session.from))));
     }
 
     pub(super) fn ask_to_join(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
@@ -239,7 +251,7 @@ impl Chat {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
         session.root = Some(from);
-        let (history, returns) = (session.history, session.returns);
+        let (history, returns, before) = (session.history, session.returns, session.from);
         if !returns {
             session.seen = answer.last;
             session.from = answer.last;
@@ -250,8 +262,10 @@ impl Chat {
         let members = nicks(answer.members);
         cx.tell(Event::Joined { channel: channel.clone(), members });
         match answer.last {
-            _ if returns => self.catch_up(cx, &channel),
-            Some(last) if 0 < history => self.read_up_to(cx, channel, last, history, Purpose::Joined),
+            _ if returns => self.catch_up_after_absence(cx, &channel),
+            Some(last) if 0 < history => {
+                self.read_up_to(cx, channel, last, history, Purpose::Joined(before));
+            }
             _ => self.show_ahead(cx, &channel),
         }
     }

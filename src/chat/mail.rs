@@ -100,6 +100,7 @@ pub(super) struct Acknowledged {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Posted {
     pub(super) to: Recipient,
+    pub(super) text: String,
     pub(super) at: Time,
 }
 
@@ -156,14 +157,14 @@ impl Chat {
     }
 
     pub(super) fn on_posted(&mut self, cx: &mut Context<'_>, to: Recipient) {
-        let Some((id, _)) = self.outboxes.get_mut(&to).and_then(super::send::Outbox::finish_first) else {
+        let Some((id, text)) = self.outboxes.get_mut(&to).and_then(super::send::Outbox::finish_first) else {
             return;
         };
         if self.posted.len() == POSTED_MAX {
             self.posted.pop_first();
         }
-        self.posted.insert(id, Posted { to: to.clone(), at: cx.now });
-        cx.tell(Event::Sent { id, to: to.clone(), state: SentState::Stored });
+        self.posted.insert(id, Posted { to: to.clone(), text: text.clone(), at: cx.now });
+        cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Stored });
         self.send_next(cx, &to);
     }
 
@@ -263,8 +264,8 @@ impl Chat {
     /// The receiver of own messages that waited has been shown them.
     pub(super) fn on_receipt(&mut self, cx: &mut Context<'_>, ids: Vec<MessageId>) {
         for id in ids {
-            if let Some(Posted { to, .. }) = self.posted.remove(&id) {
-                cx.tell(Event::Sent { id, to, state: SentState::Delivered });
+            if let Some(Posted { to, text, .. }) = self.posted.remove(&id) {
+                cx.tell(Event::Sent { id, to, text, state: SentState::Delivered });
             }
         }
     }
@@ -274,9 +275,9 @@ impl Chat {
         while let Some(first) =
             self.posted.first_entry().filter(|first| first.get().at + MAIL_KEPT_FOR <= cx.now)
         {
-            let (id, Posted { to, .. }) = first.remove_entry();
+            let (id, Posted { to, text, .. }) = first.remove_entry();
             let reason = format!("{to} has not been back for 14 days");
-            cx.tell(Event::Sent { id, to, state: SentState::Failed { reason } });
+            cx.tell(Event::Sent { id, to, text, state: SentState::Failed { reason } });
         }
     }
 }

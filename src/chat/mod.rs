@@ -74,8 +74,9 @@ pub struct Chat {
     last_version: u64,
     stage: Stage,
     sessions: BTreeMap<ChannelName, join::Session>,
-    /// What was shown of the channels that the user has left: who comes back is not shown it again.
-    shown_before: BTreeMap<ChannelName, recent::Recent<Place>>,
+    /// What was shown of the channels that the user has left, and after which place it began: who comes back
+    /// is shown neither that again nor what stands before.
+    shown_before: BTreeMap<ChannelName, (recent::Recent<Place>, Option<Place>)>,
     outboxes: BTreeMap<event::Recipient, send::Outbox>,
     /// What is done when a request is answered.
     pending: BTreeMap<Number, Pending>,

@@ -219,8 +219,8 @@ impl Chat {
         match heard {
             Heard::Shown => {
                 let Some(outbox) = self.outboxes.get_mut(&to) else { return };
-                if let Some((id, _)) = outbox.finish_first() {
-                    cx.tell(Event::Sent { id, to: to.clone(), state: SentState::Delivered });
+                if let Some((id, text)) = outbox.finish_first() {
+                    cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Delivered });
                 }
                 self.send_next(cx, &to);
             }
@@ -254,12 +254,9 @@ impl Chat {
 
     fn fail_first(&mut self, cx: &mut Context<'_>, to: &Recipient, reason: &str) {
         let Some(outbox) = self.outboxes.get_mut(to) else { return };
-        if let Some((id, _)) = outbox.finish_first() {
-            cx.tell(Event::Sent {
-                id,
-                to: to.clone(),
-                state: SentState::Failed { reason: reason.to_owned() },
-            });
+        if let Some((id, text)) = outbox.finish_first() {
+            let state = SentState::Failed { reason: reason.to_owned() };
+            cx.tell(Event::Sent { id, to: to.clone(), text, state });
         }
         self.send_next(cx, to);
     }

@@ -7,8 +7,12 @@
 //!
 //! Of what stands up to the last message seen, the root gives a sum: if that is not the member's, messages
 //! have come there late, and are read (see `heal`).
-
-use std::time::Duration;
+//!
+//! What was said while the user was away is shown as such: what is missed after a restart, after the node
+//! stood still or had lost all others, when the root takes the member for gone, and when the network has
+//! healed.
+//! What is missed otherwise, because a delivery was lost or a root crashed, comes a moment late and is no
+//! history.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +20,6 @@ use super::event::MemberChange;
 use super::heal::Compared;
 use super::join::Stage;
 use super::payload::Payload;
-use super::send::Said;
 use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
@@ -29,9 +32,6 @@ use crate::time::Time;
 
 /// How many missed messages come at a time.
 const MISSED_MAX: usize = 128;
-
-/// A message that is missed for longer was said while the user was away.
-const AWAY: Duration = Duration::from_secs(10);
 
 /// Renews a membership.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,8 +58,8 @@ pub struct Answer {
     /// The messages from what the member wants, or the horizon, up to the last one seen, summed up; see
     /// [`MessageId::sum`](crate::records::channel::MessageId::sum).
     pub sum: u64,
-    /// The root's clock.
-    pub now: Time,
+    /// Whether the root took the member for gone.
+    pub was_gone: bool,
 }
 
 /// What a member knew when it renewed.
@@ -115,6 +115,25 @@ impl Chat {
         }
     }
 
+    /// The user is back: what is said until the root has answered was said while they were away.
+    pub(super) fn catch_up_after_absence(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
+        self.catch_up(cx, channel);
+        if let Some(session) = self.sessions.get_mut(channel) {
+            session.away = session.catching_up;
+        }
+    }
+
+    /// The node goes on after it stood still, or is not alone any more: others may have said something.
+    pub fn on_return(&mut self, cx: &mut Context<'_>) {
+        for channel in self.joined().cloned().collect::<Vec<_>>() {
+            if let Some(session) = self.sessions.get_mut(&channel) {
+                // An answer that is under way tells of the time before.
+                session.catching_up = None;
+            }
+            self.catch_up_after_absence(cx, &channel);
+        }
+    }
+
     pub(super) fn on_renew(
         &mut self,
         cx: &mut Context<'_>,
@@ -123,6 +142,7 @@ impl Chat {
     ) {
         let key = RecordKey::Channel(channel.clone());
         let known_as = cx.records.channel(&channel).and_then(|known| known.nick(cx.now, membership.node));
+        let was_gone = known_as.is_none();
         let is_new = known_as != Some(&membership.nick);
         let nick = membership.nick.clone();
         let statement = Statement::Member(membership, Age::NEW);
@@ -146,7 +166,7 @@ impl Chat {
         let more = known.log.after(seen).nth(MISSED_MAX).is_some();
         let horizon = known.log.horizon();
         let sum = known.log.sum(from.max(horizon), seen);
-        let answer = Answer { missed, more, horizon, sum, now: cx.now };
+        let answer = Answer { missed, more, horizon, sum, was_gone };
         self.come_after(cx, &channel, seen);
         let payload = Payload::Renewed(answer);
         if changes_nothing {
@@ -176,12 +196,13 @@ impl Chat {
         }
         let compared = Compared { sum: answer.sum, horizon: answer.horizon, upto: asked.seen };
         let differs = session.surplus_over(compared) != session.surplus;
+        if answer.was_gone || differs {
+            session.away.get_or_insert(id);
+        }
         for entry in answer.missed {
             if session.seen < Some(entry.place) {
                 session.seen = Some(entry.place);
-                let was_away = entry.at + AWAY <= answer.now;
-                let said = if was_away { Said::Earlier } else { Said::Now };
-                if let Some(said) = session.takes(&entry, said) {
+                if let Some(said) = session.takes(&entry, session.says()) {
                     super::send::show(cx, channel.clone(), entry, said);
                 }
             }
@@ -189,6 +210,7 @@ impl Chat {
         if answer.more {
             return self.catch_up(cx, &channel);
         }
+        session.away.take_if(|first| *first <= id);
         if let Some(seen) = asked.seen.filter(|_| differs) {
             return self.read_late(cx, channel, seen, compared);
         }
@@ -286,7 +308,7 @@ mod tests {
         fn is_renewed(&mut self, missed: &[u64], seen: &[u64]) {
             let missed = missed.iter().map(|&seq| self.entry(seq)).collect();
             let sum = MessageId::sum(seen.iter().map(|&seq| self.entry(seq).id));
-            let renewed = Answer { missed, more: false, horizon: None, sum, now: NOW };
+            let renewed = Answer { missed, more: false, horizon: None, sum, was_gone: false };
             self.is_answered(Payload::Renewed(renewed), |it| matches!(it, Payload::Renew(_)));
         }
 

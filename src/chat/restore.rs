@@ -59,8 +59,8 @@ pub enum Value {
     Heard(MessageId),
     /// What the message says.
     Waiting(String),
-    /// To whom the message goes, and when it came to the mailbox.
-    Posted(Recipient, Time),
+    /// To whom the message goes, when it came to the mailbox, and what it says.
+    Posted(Recipient, Time, String),
     /// When the user had the nick last.
     Nick(Time),
 }
@@ -121,8 +121,8 @@ impl Chat {
             (Key::Waiting(to, id), Value::Waiting(text)) => {
                 former.waiting.entry(to).or_default().insert((id.counter, id), text);
             }
-            (Key::Posted(id), Value::Posted(to, at)) => {
-                former.posted.insert(id, Posted { to, at });
+            (Key::Posted(id), Value::Posted(to, at, text)) => {
+                former.posted.insert(id, Posted { to, text, at });
             }
             (Key::Nick(nick), Value::Nick(at)) => {
                 former.nicks.insert(nick, at);
@@ -153,8 +153,8 @@ impl Chat {
             kept.waiting.insert(to.clone(), messages.keys().map(|(_, id)| *id).collect());
             let outbox = self.outboxes.entry(to.clone()).or_default();
             for ((_, id), text) in messages {
-                outbox.push(id, text);
-                cx.tell(Event::Sent { id, to: to.clone(), state: SentState::Queued });
+                outbox.push(id, text.clone());
+                cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Waiting });
             }
             self.send_next(cx, &to);
         }
@@ -258,8 +258,9 @@ impl Chat {
             // A new one stands at the end.
             return;
         }
-        for (&id, Posted { to, at }) in self.posted.iter().filter(|(id, _)| !kept.posted.contains(id)) {
-            changes.push((Key::Posted(id), Some(Value::Posted(to.clone(), *at)), WAITING_WITHIN));
+        for (&id, posted) in self.posted.iter().filter(|(id, _)| !kept.posted.contains(id)) {
+            let Posted { to, text, at } = posted.clone();
+            changes.push((Key::Posted(id), Some(Value::Posted(to, at, text)), WAITING_WITHIN));
         }
         for id in kept.posted.iter().filter(|id| !self.posted.contains_key(id)) {
             changes.push((Key::Posted(*id), None, WAITING_WITHIN));

@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::command::{Argument, Command, Kind, Refusal, Words};
-use super::event::{Event, MessageId, Recipient, SentState};
+use super::event::{Event, MessageId, Recipient, SentState, shortened};
 use super::join::Stage;
 use super::payload::Payload;
 use super::{CHANNELS_MAX, Chat, Context, Pending, TEXT_BYTES_MAX, Then};
@@ -146,12 +146,13 @@ impl Chat {
         let id = MessageId { author: self.me, counter: self.new_version(cx.now) };
         let outbox = self.outboxes.entry(to.clone()).or_default();
         if outbox.messages.len() == OUTBOX_MAX {
+            let text = shortened(&text);
             return Err(Refusal::because(format!(
-                "{OUTBOX_MAX} messages wait for this recipient; try later"
+                "\"{text}\" was not sent: {OUTBOX_MAX} messages wait for {to} already; try later"
             )));
         }
-        outbox.push(id, text);
-        cx.tell(Event::Sent { id, to: to.clone(), state: SentState::Queued });
+        outbox.push(id, text.clone());
+        cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Queued });
         self.send_next(cx, &to);
         Ok(())
     }
@@ -306,8 +307,8 @@ impl Chat {
         let to = Recipient::Channel(channel);
         let Some(outbox) = self.outboxes.get_mut(&to) else { return };
         let sent = outbox.messages.drain(..outbox.under_way);
-        for (id, _) in sent {
-            cx.events.push(Event::Sent { id, to: to.clone(), state: state.clone() });
+        for (id, text) in sent {
+            cx.events.push(Event::Sent { id, to: to.clone(), text, state: state.clone() });
         }
         outbox.under_way = 0;
         self.send_next(cx, &to);
@@ -342,7 +343,7 @@ impl Chat {
             } else if follows {
                 let delivery = first.remove();
                 session.seen = Some(place);
-                if let Some(said) = session.takes(&delivery.entry, Said::Now) {
+                if let Some(said) = session.takes(&delivery.entry, session.says()) {
                     show(cx, delivery.channel, delivery.entry, said);
                 }
             } else {

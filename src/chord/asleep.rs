@@ -37,8 +37,17 @@ impl Doubt {
 }
 
 impl<P: Clone> Chord<P> {
+    /// Whether this node was stopped or asleep, and goes on `now`, with others in its ring as far as it knows.
+    pub fn goes_on(&self, now: Time) -> bool {
+        self.has_slept(now) && self.is_member() && !self.has_nobody()
+    }
+
+    fn has_slept(&self, now: Time) -> bool {
+        ASLEEP < now.since(self.now)
+    }
+
     pub(super) fn set_time(&mut self, now: Time) {
-        let slept = ASLEEP < now.since(self.now);
+        let slept = self.has_slept(now);
         self.now = self.now.max(now);
         if slept {
             self.wake_up();

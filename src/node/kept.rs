@@ -125,6 +125,12 @@ pub(super) fn item_of_chat(key: restore::Key, value: &restore::Value) -> (Vec<u8
     (wire::encode(&Key::Chat(key)), encode(value))
 }
 
+/// Whether something of a chat lies on the disk under this key.
+#[cfg(test)]
+pub(super) fn is_of_chat(key: &[u8]) -> bool {
+    matches!(wire::decode(key), Ok(Key::Chat(_)))
+}
+
 /// What a node with a disk remembers of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Disk {

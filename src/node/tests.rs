@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::kept::{Kept, item_of_chat};
+use super::kept::{Kept, is_of_chat, item_of_chat};
 use super::*;
 use crate::chat::event::{MessageId, Recipient, SentState};
 use crate::chat::restore;
@@ -146,6 +146,30 @@ fn who_restarts_is_who_they_were_where_they_were() {
 }
 
 #[test]
+fn what_was_said_before_a_restart_and_not_shown_is_shown_as_such_however_short_it_took() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    let (node, _) = disk.types(node, NOW, "join #rust");
+    let joined = disk.0.clone();
+    let (node, _) = disk.types(node, NOW, "send #rust one");
+    disk.types(node, NOW, "send #rust two");
+    // What was shown is written a moment later than what was said, and was not before the end.
+    disk.0.retain(|key, _| !is_of_chat(key));
+    disk.0.extend(joined.into_iter().filter(|(key, _)| is_of_chat(key)));
+    let (node, outputs) = disk.start(after(1));
+    let history = |outputs| {
+        let message = |event| match event {
+            Event::Message { text, history, .. } => Some((text, history)),
+            _ => None,
+        };
+        events(outputs).into_iter().filter_map(message).collect::<Vec<_>>()
+    };
+    assert_eq!(history(outputs), [("one".to_owned(), true), ("two".to_owned(), true)]);
+    let (_, outputs) = disk.types(node, after(2), "send #rust three");
+    assert_eq!(history(outputs), [("three".to_owned(), false)]);
+}
+
+#[test]
 fn who_exits_is_in_their_channels_again_at_the_next_start() {
     let mut disk = Disk::default();
     let (node, _) = disk.start(NOW);
@@ -171,7 +195,7 @@ fn a_message_that_waits_is_queued_again_with_its_id_and_then_forgotten() {
             _ => None,
         })
         .collect();
-    assert_eq!(states, [SentState::Queued, SentState::Stored]);
+    assert_eq!(states, [SentState::Waiting, SentState::Stored]);
     assert!(node.records().channel(&"rust".parse().unwrap()).unwrap().log.get(&id).is_some());
     let (_, outputs) = disk.start(after(2));
     assert!(!events(outputs).iter().any(|event| matches!(event, Event::Sent { .. })), "it went out");
@@ -208,6 +232,21 @@ fn mail_is_fetched_under_each_nick_that_the_person_has_had() {
         node.handle(after(second), Input::Wakeup, &mut outputs);
     }
     assert_eq!(letters(&events(outputs)), ["again"], "one former nick after the other is asked about");
+}
+
+#[test]
+fn a_letter_that_waits_in_a_mailbox_is_known_by_its_text_after_a_restart() {
+    let mut disk = Disk::default();
+    let id = MessageId { author: me(), counter: 7 };
+    let (to, text) = (Recipient::Nick("bob".parse().unwrap()), "are you there?".to_owned());
+    let value = restore::Value::Posted(to.clone(), NOW, text.clone());
+    disk.0.extend([item_of_chat(restore::Key::Posted(id), &value)]);
+    let (mut node, _) = disk.start(after(1));
+    let (from, message) =
+        (NodeHandle::new("127.0.0.1:7001".parse().unwrap()), Message::Tell(Payload::Receipt(vec![id])));
+    let mut outputs = Vec::new();
+    node.handle(after(1), Input::Message { from, message }, &mut outputs);
+    assert_eq!(events(outputs), [Event::Sent { id, to, text, state: SentState::Delivered }]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod colour;
 pub mod complete;
 pub mod known;
 pub mod lines;
+mod moment;
 mod pending;
 pub mod safe;
 pub mod session;
@@ -13,6 +14,7 @@ mod signals;
 mod terminal;
 pub mod text;
 mod turn;
+mod waiting;
 
 use std::io::{self, BufReader, IsTerminal};
 use std::path::PathBuf;

@@ -35,12 +35,12 @@ impl Pending {
     /// Strikes off what `event` answers.
     pub fn answered(&mut self, event: &Event) {
         match event {
-            Event::Sent { id, to, state: SentState::Queued } => {
+            Event::Sent { id, to, state: SentState::Queued, .. } => {
                 self.strike(sender(to));
-                if self.messages.len() < MESSAGES_MAX {
-                    self.messages.insert(*id);
-                }
+                self.remember(*id);
             }
+            // It was asked for before the restart.
+            Event::Sent { id, state: SentState::Waiting, .. } => self.remember(*id),
             // What is stored needs this node no longer, whether or not it has been delivered yet.
             Event::Sent { id, to, .. } => {
                 if !self.messages.remove(id) {
@@ -70,6 +70,12 @@ impl Pending {
         }
     }
 
+    fn remember(&mut self, id: MessageId) {
+        if self.messages.len() < MESSAGES_MAX {
+            self.messages.insert(id);
+        }
+    }
+
     fn strike(&mut self, name: &str) {
         if let Some(count) = self.commands.get_mut(name) {
             *count -= 1;
@@ -95,7 +101,8 @@ mod tests {
 
     fn sent(counter: u64, state: SentState) -> Event {
         let author = NodeHandle::new("127.0.0.1:7000".parse().unwrap());
-        Event::Sent { id: MessageId { author, counter }, to: Recipient::Nick("bob".parse().unwrap()), state }
+        let (id, to) = (MessageId { author, counter }, Recipient::Nick("bob".parse().unwrap()));
+        Event::Sent { id, to, text: "hi".to_owned(), state }
     }
 
     #[test]

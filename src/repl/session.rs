@@ -36,13 +36,26 @@ const LEAVE_EARLY_TIME_MAX: Duration = Duration::from_secs(2);
 /// How much of what was told before a start failed belongs to its reason.
 const NOTES_MAX: usize = 4;
 
+/// How long something is held back at most, also if the wall clock is set back meanwhile.
+const HELD_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// How long the last lines may take to be written.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Turns events into what the user sees.
 pub trait Render {
-    /// The event in whole lines, or nothing if the user need not see it.
+    /// The event in whole lines, or nothing if the user need not see it, or not yet.
     fn render(&mut self, event: &Event, now: Time) -> String;
+
+    /// When there is something to show although nothing happens: then [`Render::render_due`] is called.
+    fn next_due(&self) -> Option<Time> {
+        None
+    }
+
+    /// What was not shown at once and is to be shown by `now`, in whole lines.
+    fn render_due(&mut self, _now: Time) -> String {
+        String::new()
+    }
 }
 
 /// A node, seen from a front end.
@@ -153,6 +166,7 @@ pub async fn run(
                 Phase::Leaving => break Ending::Left { not_handed_over: Vec::new() },
                 Phase::Talking | Phase::Finishing => session.leave(),
             },
+            () = passed(session.due.map(|(_, due)| due)) => session.show_due(),
             room = commands.reserve(), if !session.asked.is_empty() => match (room, session.asked.pop_front()) {
                 (Ok(room), Some(command)) => room.send(command),
                 // The node has stopped: its events end too, and with them the session.
@@ -217,6 +231,8 @@ struct Session<R> {
     notes: Vec<String>,
     bye: Option<Vec<String>>,
     deadline: Option<Instant>,
+    /// When something is shown that was held back, by the wall clock and by ours.
+    due: Option<(Time, Instant)>,
 }
 
 impl<R: Render> Session<R> {
@@ -237,6 +253,7 @@ impl<R: Render> Session<R> {
             notes: Vec::new(),
             bye: None,
             deadline: None,
+            due: None,
         }
     }
 
@@ -309,6 +326,18 @@ impl<R: Render> Session<R> {
 
     fn show(&mut self, event: &Event) {
         let text = self.render.render(event, now());
+        self.put(text);
+    }
+
+    fn show_due(&mut self) {
+        let due = self.due.map(|(due, _)| due);
+        let text = self.render.render_due(due.unwrap_or_default().max(now()));
+        self.put(text);
+    }
+
+    fn put(&mut self, text: String) {
+        let in_time = |due: Time| Instant::now() + due.since(now()).min(HELD_TIME_MAX);
+        self.due = self.render.next_due().map(|due| (due, in_time(due)));
         if text.is_empty() || self.output_lost {
             return;
         }

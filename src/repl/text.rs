@@ -1,21 +1,25 @@
 //! Events as lines for people.
 //!
 //! The texts of others go through [`safe`] and never reach the screen as they came.
-//! A message to a channel needs no receipt when its author is a member, for then it is shown to them too;
-//! every other message gets one when it is stored (✓), delivered (✓✓) or failed (✗).
+//! A message to a channel needs no receipt when its author is a member, for then it is shown to them too,
+//! once it is stored, and with a ✓ behind it.
+//! Every other message gets one when it is stored (✓), delivered (✓✓) or failed (✗).
+//! A receipt has the beginning of its message: so two of them are not mistaken for one another.
 
 use std::fmt::Write as _;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::chat::event::{Direction, Event, MemberChange, Recipient, RingChange, RingOrigin, SentState, Why};
+use crate::chat::event::{Event, MemberChange, Recipient, RingOrigin, SentState, shortened};
 use crate::id::{Id, NodeHandle};
 use crate::records::name::{ChannelName, Nick};
 use crate::repl::colour::Colour;
 use crate::repl::known::Known;
+use crate::repl::moment::Moment;
 use crate::repl::safe;
 use crate::repl::session::Render;
+use crate::repl::waiting::{Told, Waiting};
 use crate::time::Time;
 
 /// How many nodes of a list are shown; the rest is counted.
@@ -27,7 +31,11 @@ pub struct Text {
     colour: Colour,
     /// Shared with the completion, which the line editor calls in its own thread.
     known: Arc<Mutex<Known>>,
+    /// The user's node, once it is ready.
+    me: Option<NodeHandle>,
     start: Start,
+    waiting: Waiting,
+    moment: Moment,
 }
 
 /// What was told before the node was ready.
@@ -42,22 +50,37 @@ enum Start {
 impl Text {
     /// A renderer that keeps what it learns in `known`.
     pub fn new(colour: Colour, known: Arc<Mutex<Known>>) -> Text {
-        Text { colour, known, start: Start::Waiting(String::new()) }
+        let start = Start::Waiting(String::new());
+        let (waiting, moment) = (Waiting::default(), Moment::default());
+        Text { colour, known, me: None, start, waiting, moment }
     }
 
-    fn receipt(&self, to: &Recipient, state: &SentState) -> String {
+    fn receipt(&self, to: &Recipient, text: &str, state: &SentState) -> String {
+        let text = safe::line(&shortened(text));
         match state {
             SentState::Queued => String::new(),
+            SentState::Waiting => self.by_the_way(&format!("… waits for {to}: \"{text}\"")),
             SentState::Failed { reason } => {
-                let text = format!("✗ to {to}: {}", safe::line(reason));
-                format!("{}\n", self.colour.red(&text))
+                let receipt = format!("✗ to {to}: \"{text}\": {}", safe::line(reason));
+                format!("{}\n", self.colour.red(&receipt))
             }
             SentState::Stored | SentState::Delivered if self.comes_back(to) => String::new(),
-            SentState::Stored => format!("{}\n", self.colour.dim(&format!("✓ kept for {to}"))),
-            SentState::Delivered => {
-                format!("{}\n", self.colour.dim(&format!("✓✓ delivered to {to}")))
-            }
+            SentState::Stored => self.by_the_way(&format!("✓ kept for {to}: \"{text}\"")),
+            SentState::Delivered => self.by_the_way(&format!("✓✓ delivered to {to}: \"{text}\"")),
         }
+    }
+
+    fn waits(&self, Told { to, text, more }: &Told) -> String {
+        let more = if *more == 0 { String::new() } else { format!(" and {more} more") };
+        self.by_the_way(&format!("… waits for {to}: \"{}\"{more}", safe::line(text)))
+    }
+
+    fn moment(&mut self) -> String {
+        self.moment.take().iter().map(|line| self.by_the_way(line)).collect()
+    }
+
+    fn by_the_way(&self, text: &str) -> String {
+        format!("{}\n", self.colour.dim(text))
     }
 
     fn comes_back(&self, to: &Recipient) -> bool {
@@ -87,21 +110,23 @@ impl Text {
         )
     }
 
-    fn message(
-        &self,
-        channel: &ChannelName,
-        from: &Nick,
-        text: &str,
-        (history, late): (bool, bool),
-    ) -> String {
+    fn message(&self, event: &Event) -> String {
+        let Event::Message { channel, from, text, id, history, late, .. } = event else {
+            unreachable!("only a message of a channel is rendered here");
+        };
         let text = safe::line(text);
-        match (history, late) {
-            (false, false) => format!("[{channel}] {}: {text}\n", self.colour.nick(from.as_str())),
-            (true, false) => {
-                format!("{}\n", self.colour.dim(&format!("[{channel}, earlier] {from}: {text}")))
+        // What is shown is stored: so an author sees that here.
+        let is_own = self.me == Some(id.author);
+        let when = match (history, late) {
+            (false, false) => {
+                let stored = if is_own { self.colour.dim(" ✓") } else { String::new() };
+                return format!("[{channel}] {}: {text}{stored}\n", self.colour.nick(from.as_str()));
             }
-            (_, true) => format!("{}\n", self.colour.dim(&format!("[{channel}, late] {from}: {text}"))),
-        }
+            (true, false) => "earlier",
+            (_, true) => "late",
+        };
+        let stored = if is_own { " ✓" } else { "" };
+        self.by_the_way(&format!("[{channel}, {when}] {from}: {text}{stored}"))
     }
 
     fn healed(&self, channel: &ChannelName, members: &[Nick]) -> String {
@@ -140,16 +165,17 @@ impl Text {
 
     fn shown(&mut self, event: &Event) -> String {
         match event {
-            Event::Ready { nick, node, ring } => self.ready(nick, *node, *ring),
+            Event::Ready { nick, node, ring } => {
+                self.me = Some(*node);
+                self.ready(nick, *node, *ring)
+            }
             Event::Joined { channel, members } => match &members[..] {
                 [] => format!("You are in {channel}.\n"),
                 _ => format!("You are in {channel}, with: {}\n", self.nicks(members)),
             },
             Event::Left { channel } => format!("You have left {channel}.\n"),
             Event::Member { channel, nick, change } => self.member(channel, nick, *change),
-            Event::Message { channel, from, text, history, late, .. } => {
-                self.message(channel, from, text, (*history, *late))
-            }
+            Event::Message { .. } => self.message(event),
             Event::Healed { channel, members } => self.healed(channel, members),
             Event::Renamed { nick, was, holder } => format!(
                 "{}\n",
@@ -165,13 +191,9 @@ impl Text {
                 let text = format!("[private, while you were away] {from}: {}", safe::line(text));
                 format!("{}\n", self.colour.bold(&text))
             }
-            Event::Sent { to, state, .. } => self.receipt(to, state),
-            Event::Migrated { kind, name, direction, peer, why } => {
-                format!("{}\n", self.colour.dim(&migrated(kind, name, *direction, *peer, *why)))
-            }
-            Event::Ring { change, peer } => {
-                format!("{}\n", self.colour.dim(&ring_change(*change, *peer)))
-            }
+            Event::Sent { to, text, state, .. } => self.receipt(to, text, state),
+            // These are shown when the moment is over in which they happen.
+            Event::Migrated { .. } | Event::Ring { .. } => String::new(),
             Event::Error { command, message } => self.error(command, message),
             Event::Help { text } => format!("{}\n", safe::lines(text)),
             Event::Who { channel, members } => self.people(channel, members),
@@ -197,52 +219,46 @@ impl Text {
 }
 
 impl Render for Text {
-    fn render(&mut self, event: &Event, _: Time) -> String {
+    fn render(&mut self, event: &Event, now: Time) -> String {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).learn(event);
+        self.waiting.learn(event, now);
+        self.moment.learn(event, now);
+        let is_over = self.moment.is_full() || matches!(event, Event::Ready { .. } | Event::Bye { .. });
+        let moment = if is_over { self.moment() } else { String::new() };
         let text = self.shown(event);
         match (&mut self.start, event) {
-            (Start::Done, _) => text,
+            (Start::Done, _) => moment + &text,
             (Start::Waiting(_), Event::Bye { .. }) => String::new(),
             (Start::Waiting(held), Event::Ready { .. }) => {
                 let held = mem::take(held);
                 self.start = Start::Done;
-                held + &text
+                moment + &held + &text
             }
             (Start::Waiting(held), Event::Error { .. }) => {
                 held.push_str(&text);
                 String::new()
             }
-            (Start::Waiting(_), _) => text,
+            (Start::Waiting(_), _) => moment + &text,
         }
+    }
+
+    fn next_due(&self) -> Option<Time> {
+        self.waiting.due().into_iter().chain(self.moment.end()).min()
+    }
+
+    fn render_due(&mut self, now: Time) -> String {
+        let is_over = self.moment.end().is_some_and(|end| end <= now);
+        let mut text = if is_over { self.moment() } else { String::new() };
+        for told in self.waiting.take(now) {
+            text.push_str(&self.waits(&told));
+        }
+        text
     }
 }
 
 /// Appends a line to a text in memory, which cannot fail.
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     writeln!(text, "{arguments}").expect("a text in memory takes every line");
-}
-
-fn migrated(kind: &str, name: &str, direction: Direction, peer: NodeHandle, why: Why) -> String {
-    let sign = if kind == "channel" { "#" } else { "" };
-    let (way, why) = match (direction, why) {
-        (Direction::Out, Why::NewPredecessor) => ("to", "a new predecessor"),
-        (Direction::In, Why::NewPredecessor) => ("from", "this node is its new predecessor"),
-        (Direction::Out, Why::Leave) => ("to", "this node leaves"),
-        (Direction::In, Why::Leave) => ("from", "it leaves"),
-        (Direction::Out, Why::Crash) => ("to", "the root before it crashed"),
-        (Direction::In, Why::Crash) => ("from", "it crashed, and this node had a copy"),
-    };
-    format!("Migrated {} {sign}{} {way} {peer}: {why}", safe::line(kind), safe::line(name))
-}
-
-fn ring_change(change: RingChange, peer: NodeHandle) -> String {
-    match change {
-        RingChange::Successor => format!("Ring: the successor is now {peer}"),
-        RingChange::Predecessor => format!("Ring: the predecessor is now {peer}"),
-        RingChange::Lost => format!("Ring: {peer} does not answer any more"),
-        RingChange::Left => format!("Ring: {peer} has left"),
-        RingChange::Alone => "Ring: this node is alone".to_owned(),
-    }
 }
 
 fn channels_line(channels: &[ChannelName]) -> String {

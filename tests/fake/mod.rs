@@ -108,7 +108,7 @@ fn nick(name: &str) -> Nick {
 }
 
 fn said(from: &str, text: &str) -> Event {
-    let author = me();
+    let author = if from == "alice" { me() } else { NodeHandle::new(([127, 0, 0, 1], 7001).into()) };
     Event::Message {
         channel: "rust".parse().unwrap(),
         from: nick(from),
@@ -178,7 +178,8 @@ fn answer(line: &str) -> Vec<Event> {
         (Some("send"), Ok(channel), Some(text)) => {
             let id = MessageId { author: me(), counter: 1 };
             let to = Recipient::Channel(channel);
-            vec![said("alice", text), Event::Sent { id, to, state: SentState::Delivered }]
+            let sent = Event::Sent { id, to, text: text.to_owned(), state: SentState::Delivered };
+            vec![said("alice", text), sent]
         }
         (Some(""), ..) => vec![],
         _ => vec![error(&format!("unknown: {line}"))],

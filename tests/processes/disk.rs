@@ -200,6 +200,8 @@ fn who_was_away_is_shown_what_they_missed_once() {
     let texts: Vec<&str> = shown.iter().map(|event| text(event, "text")).collect();
     assert_eq!(texts[..5], missed);
     assert_eq!(texts[5..], ["welcome"], "what was shown before is not shown again");
+    let history: Vec<bool> = shown.iter().map(|event| event["history"] == true).collect();
+    assert_eq!(history, [true, true, true, true, true, false], "only the first were missed");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn message_id(port: u16) -> MessageId {
 }
 
 fn sent(to: Recipient, state: SentState) -> Event {
-    Event::Sent { id: message_id(7000), to, state }
+    Event::Sent { id: message_id(7000), to, text: "are you there?".into(), state }
 }
 
 fn talk() -> Vec<Event> {
@@ -98,6 +98,7 @@ fn talk() -> Vec<Event> {
         private(false),
         private(true),
         sent(bob(), SentState::Queued),
+        sent(bob(), SentState::Waiting),
         sent(bob(), SentState::Stored),
         sent(bob(), SentState::Delivered),
         sent(bob(), SentState::Failed { reason: "bob has left".into() }),

@@ -54,9 +54,10 @@ impl Script {
         self.title.ends_with("(with the ring)")
     }
 
-    /// Whether a line belongs into the transcript.
+    /// Whether a line belongs into the transcript; a slow machine shows that messages wait.
     pub fn wants(&self, line: &str) -> bool {
-        self.shows_ring() || !(line.starts_with("Ring: ") || line.starts_with("Migrated "))
+        let is_of_ring = line.starts_with("Ring: ") || line.starts_with("Migrated ");
+        !line.starts_with("… waits") && (self.shows_ring() || !is_of_ring)
     }
 
     /// Everyone who takes part, in the order in which they come.

@@ -13,6 +13,7 @@ use chord_chat::repl::colour::Colour;
 use chord_chat::repl::session::Render;
 use chord_chat::repl::text::Text;
 use chord_chat::sim::{Links, Network, Observer};
+use chord_chat::time::Time;
 
 use crate::script::{Nodes, Script, Step};
 
@@ -28,10 +29,21 @@ struct Screens {
 
 impl Observer<Node> for Screens {
     fn told(&mut self, network: &Network<Node>, node: NodeHandle, event: &Event) {
+        self.show_due(network.now());
         let text =
             self.texts.entry(node).or_insert_with(|| Text::new(Colour::OFF, Arc::new(Mutex::default())));
         let shown = text.render(event, network.now());
         self.lines.extend(shown.lines().map(|line| (node, line.to_owned())));
+    }
+}
+
+impl Screens {
+    /// What was not shown at once.
+    fn show_due(&mut self, now: Time) {
+        for (&node, text) in &mut self.texts {
+            let shown = text.render_due(now);
+            self.lines.extend(shown.lines().map(|line| (node, line.to_owned())));
+        }
     }
 }
 
@@ -59,6 +71,7 @@ pub fn play(script: &Script) -> Script {
             network.command(me, Command::Line(nodes.concrete(&step.line)));
         }
         network.run_for(QUIET_AFTER);
+        screens.borrow_mut().show_due(network.now());
         let lines = std::mem::take(&mut screens.borrow_mut().lines);
         let mut shown = Vec::new();
         for (place, who) in people.iter().enumerate() {

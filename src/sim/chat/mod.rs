@@ -112,6 +112,15 @@ pub struct Seen {
     pub migrated: u64,
 }
 
+/// What is missing of what was acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Messages that are missing somewhere.
+    pub messages: u64,
+    /// On how many screens they are missing, all together.
+    pub showings: u64,
+}
+
 /// One user, at one node.
 #[derive(Debug)]
 struct Person {
@@ -205,8 +214,8 @@ impl Oracle {
                 self.check_held(network, node, *id);
             }
             Event::Private { from, text, id, .. } => self.on_private(network.now(), node, from, text, *id),
-            Event::Sent { id, to, state } => {
-                self.on_sent(network.now(), node, *id, to, state);
+            Event::Sent { id, to, text, state } => {
+                self.on_sent(network.now(), node, *id, (to, text), state);
                 if *state == SentState::Stored {
                     self.check_held(network, node, *id);
                 }
@@ -304,9 +313,20 @@ impl Oracle {
         }
     }
 
-    fn on_sent(&mut self, now: Time, node: NodeHandle, id: MessageId, to: &Recipient, state: &SentState) {
+    fn on_sent(
+        &mut self,
+        now: Time,
+        node: NodeHandle,
+        id: MessageId,
+        (to, text): (&Recipient, &str),
+        state: &SentState,
+    ) {
+        if self.sayings.get(text) != Some(&(node, to.clone())) {
+            let what = format!("{node:?} is told of {text:?} to {to}, which it did not send");
+            self.breaks(now, Promise::State, what);
+        }
         let before = match (self.messages.get_mut(&id), state) {
-            (None, SentState::Queued) => {
+            (None, SentState::Queued | SentState::Waiting) => {
                 self.messages.insert(id, Message::new(to.clone()));
                 return;
             }
@@ -333,7 +353,7 @@ impl Oracle {
                 // Each message is counted as what it is in the end.
                 self.seen.stored -= u64::from(before == Some(SentState::Stored));
             }
-            SentState::Queued => {}
+            SentState::Queued | SentState::Waiting => {}
         }
     }
 }

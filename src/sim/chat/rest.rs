@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Oracle, Person};
+use super::{Lost, Oracle, Person};
 use crate::chat::event::{MessageId, Recipient, SentState};
 use crate::chord::{Message, SUCCESSORS};
 use crate::id::{Id, NodeHandle};
@@ -211,19 +211,22 @@ impl Oracle {
         })
     }
 
-    /// How often a message that was acknowledged is missing: on the root that should keep it, or on the screen of
+    /// Which messages that were acknowledged are missing: on the root that should keep them, or on the screen of
     /// a member who stayed.
-    pub fn lost(&self, network: &Network<Node>) -> u64 {
+    pub fn lost(&self, network: &Network<Node>) -> Lost {
         let ring = Ring::of(network);
-        let mut lost = 0;
+        let mut lost = Lost::default();
         for (id, message) in self.messages.iter().filter(|(_, message)| message.must_be_kept()) {
             let Some(key) = message.key() else { continue };
-            lost += u64::from(!message.is_held_by(id, ring.root(key.id())));
-            let Recipient::Channel(channel) = &message.to else { continue };
+            let is_known = message.is_held_by(id, ring.root(key.id()));
             let missed = |&(&node, person): &(&NodeHandle, &Person)| {
-                network.get(node).is_some() && person.joined.contains(channel) && !person.shown.contains(id)
+                let is_member = |channel| person.joined.contains(channel) && !person.shown.contains(id);
+                network.get(node).is_some()
+                    && matches!(&message.to, Recipient::Channel(channel) if is_member(channel))
             };
-            lost += self.people.iter().filter(missed).count() as u64;
+            let showings = self.people.iter().filter(missed).count() as u64;
+            lost.messages += u64::from(!is_known || 0 < showings);
+            lost.showings += showings;
         }
         lost
     }

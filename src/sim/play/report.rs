@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Plan;
-use crate::sim::chat::{Promise, Seen};
+use crate::sim::chat::{Lost, Promise, Seen};
 
 /// What came of a play.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,9 +20,9 @@ pub struct Report {
     pub broken: BTreeMap<Promise, u64>,
     /// The first broken promises, and when that was.
     pub told: Vec<(Duration, String)>,
-    /// How often a message that was acknowledged is missing in the end: on a node that should keep it, or on
-    /// the screen of a member who stayed.
-    pub lost: u64,
+    /// What is missing in the end of what was acknowledged: on a node that should keep it, or on the screen of
+    /// a member who stayed.
+    pub lost: Lost,
     /// What is not as it should be in the end, if anything.
     pub unrest: Option<String>,
     /// How long after the faults stopped everything was as it should be, to 2 s.
@@ -40,7 +40,7 @@ pub struct Report {
 impl Report {
     /// Whether all promises were kept.
     pub fn is_kept(&self) -> bool {
-        self.broken.is_empty() && self.lost == 0 && self.unrest.is_none()
+        self.broken.is_empty() && self.lost == Lost::default() && self.unrest.is_none()
     }
 
     fn broken(&self, promise: Promise) -> u64 {
@@ -50,32 +50,44 @@ impl Report {
     /// The command that plays the same again.
     pub fn command(&self) -> String {
         let Plan { nodes, seed, length, kills, freezes, split, loss } = &self.plan;
-        let mut command = format!("chat sim --nodes {nodes} --seed {seed}");
-        match length.as_secs() {
-            seconds if seconds.is_multiple_of(60) => command += &format!(" --minutes {}", seconds / 60),
-            seconds => command += &format!(" --minutes {}", seconds as f64 / 60.0),
-        }
-        command += &format!(" --kill {kills} --freeze {freezes}");
-        if let Some(split) = split {
-            command += &format!(" --split {}s", split.as_secs_f64());
-        }
-        command + &format!(" --loss {}%", loss * 100.0)
+        let minutes = length.as_secs_f64() / 60.0;
+        let split = time(split.unwrap_or_default());
+        format!(
+            "chat sim --nodes {nodes} --seed {seed} --minutes {minutes} --kill {kills} --freeze {freezes} --split {split} --loss {}%",
+            loss * 100.0
+        )
+    }
+
+    /// The faults that were asked for and not played, each with the reason.
+    fn not_played(&self) -> impl Iterator<Item = String> {
+        let Plan { kills, freezes, .. } = self.plan;
+        let why_no_kill = "who is killed leaves two others at least, who keep what it kept";
+        let why_no_freeze = "nobody was there who could be frozen";
+        let faults =
+            [("kills", kills, self.killed, why_no_kill), ("freezes", freezes, self.froze, why_no_freeze)];
+        let missing = faults.into_iter().filter(|(_, asked, played, _)| played < asked);
+        missing.map(|(what, asked, played, why)| format!("{what}: {asked} asked, {played} played: {why}"))
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { nodes, length, split, loss, .. } = &self.plan;
-        write!(f, "{nodes} people, {} min: {} killed, {} frozen", minutes(*length), self.killed, self.froze)?;
+        let Plan { nodes, split, loss, .. } = &self.plan;
+        let length = length(self.plan.length);
+        write!(f, "{nodes} people, {length}: {} killed, {} frozen", self.killed, self.froze)?;
         if let Some(split) = split {
             write!(f, ", cut in two for {} s", split.as_secs_f64())?;
         }
         writeln!(f, ", {} % of the messages between nodes lost", loss * 100.0)?;
+        for fault in self.not_played() {
+            writeln!(f, "  {fault}")?;
+        }
         writeln!(f, "  sent                  {:>8}", self.said)?;
         writeln!(f, "  acknowledged          {:>8}", self.seen.stored + self.seen.delivered)?;
         writeln!(f, "  failed, and told so   {:>8}", self.seen.failed)?;
         writeln!(f, "  received              {:>8}", self.seen.shown + self.seen.private)?;
-        writeln!(f, "  lost                  {:>8}", self.lost)?;
+        writeln!(f, "  lost                  {:>8}", self.lost.messages)?;
+        writeln!(f, "  not shown to a member {:>8}", self.lost.showings)?;
         writeln!(f, "  doubled               {:>8}", self.broken(Promise::Once))?;
         writeln!(f, "  out of order          {:>8}", self.broken(Promise::Order))?;
         let others =
@@ -86,14 +98,18 @@ impl fmt::Display for Report {
             others.map(|promise| self.broken(promise)).iter().sum::<u64>()
         )?;
         writeln!(f, "  longest time without a working root {:.2} s", self.outage.as_secs_f64())?;
+        let ring = if self.nodes == 1 {
+            "ring of 1 node".to_owned()
+        } else {
+            format!("ring of {} nodes", self.nodes)
+        };
         match &self.unrest {
             None => writeln!(
                 f,
-                "  ring of {} nodes: ideal, every record on its nodes, every member up to date, silent; {:.1} s after the last fault",
-                self.nodes,
+                "  {ring}: ideal, every record on its nodes, every member up to date, silent; {:.1} s after the last fault",
                 self.rest_after.as_secs_f64()
             )?,
-            Some(why) => writeln!(f, "  ring of {} nodes: not at rest: {why}", self.nodes)?,
+            Some(why) => writeln!(f, "  {ring}: not at rest: {why}")?,
         }
         for (at, what) in &self.told {
             writeln!(f, "  at {:.3} s: {what}", at.as_secs_f64())?;
@@ -105,6 +121,43 @@ impl fmt::Display for Report {
     }
 }
 
-fn minutes(length: Duration) -> f64 {
-    (length.as_secs_f64() / 6.0).round() / 10.0
+fn length(length: Duration) -> String {
+    let tenths = |value: f64| (value * 10.0).round() / 10.0;
+    let seconds = length.as_secs_f64();
+    if seconds < 60.0 { format!("{} s", tenths(seconds)) } else { format!("{} min", tenths(seconds / 60.0)) }
+}
+
+/// A time as it is written on the command line.
+fn time(time: Duration) -> String {
+    match time.subsec_nanos() {
+        0 => format!("{}s", time.as_secs()),
+        nanos if nanos.is_multiple_of(1_000_000) => format!("{}ms", time.as_millis()),
+        _ => format!("{}ns", time.as_nanos()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_plays_the_same_again() {
+        let report = |plan| Report { plan, ..Report::default() };
+        let plan = Plan { nodes: 8, seed: 3, loss: 0.05, ..Plan::default() };
+        let command = "chat sim --nodes 8 --seed 3 --minutes 5 --kill 0 --freeze 0 --split 0s --loss 5%";
+        assert_eq!(report(plan.clone()).command(), command);
+        let short =
+            Plan { length: Duration::from_millis(600), split: Some(Duration::from_millis(200)), ..plan };
+        assert!(report(short).command().contains("--minutes 0.01 --kill 0 --freeze 0 --split 200ms"));
+    }
+
+    #[test]
+    fn a_report_says_what_was_not_played_and_counts_in_words_that_fit() {
+        let plan = Plan { kills: 10, freezes: 1, length: Duration::from_secs(6), ..Plan::default() };
+        let text = Report { plan, killed: 2, froze: 1, nodes: 1, ..Report::default() }.to_string();
+        assert!(text.starts_with("20 people, 6 s: 2 killed, 1 frozen, 0 %"), "{text}");
+        assert!(text.contains("\n  kills: 10 asked, 2 played: who is killed"), "{text}");
+        assert!(!text.contains("freezes"), "{text}");
+        assert!(text.contains("ring of 1 node: "), "{text}");
+    }
 }
