@@ -125,10 +125,9 @@ impl Records {
     ) {
         // What is too much for now, the next rounds offer.
         for key in keys.into_iter().take(OFFERED_AT_ONCE_MAX) {
+            let id = key.id();
             let horizon = self.horizon(&key);
-            let offer = Message::Offer { key: key.clone(), horizon };
-            let keeper = self.held.get(&key).and_then(|held| held.keeper);
-            let number = chord.request_by_hint(now, key.id(), keeper, offer.into());
+            let number = chord.request(now, id, Message::Offer { key: key.clone(), horizon }.into());
             self.repair.under_way.insert(number, Step::Offered(key));
         }
     }
