@@ -358,9 +358,6 @@ impl Turn<'_> {
         match now {
             Some(successor) if before != Some(successor) => {
                 self.ring_changed(RingChange::Successor, successor);
-                if before.is_none() {
-                    self.chat(Chat::on_return);
-                }
             }
             Some(_) => {}
             None => {

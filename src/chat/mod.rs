@@ -88,6 +88,8 @@ pub struct Chat {
     stored: BTreeMap<ChannelName, Place>,
     /// How many messages who joins a channel is shown.
     history: usize,
+    /// Whether the node has lost all others, and nobody has come since.
+    was_alone: bool,
     known: BTreeMap<Nick, Known>,
     /// Which private messages were shown last: one whose answer was lost comes again.
     heard: recent::Recent<()>,
@@ -246,6 +248,7 @@ impl Chat {
             terms: BTreeMap::new(),
             stored: BTreeMap::new(),
             history: history::HISTORY,
+            was_alone: false,
             known: BTreeMap::new(),
             heard: recent::Recent::default(),
             posted: BTreeMap::new(),
@@ -466,7 +469,7 @@ impl Chat {
 
     /// Remembers what is done once all that has been merged so far is acknowledged.
     fn after_write(&mut self, cx: &Context<'_>, then: Then) {
-        self.writes.push_back(Write { revision: cx.records.revision(), then });
+        self.writes.push_back(Write { revision: cx.records.newest_write(), then });
     }
 
     /// Does what is due.
@@ -511,8 +514,14 @@ impl Chat {
     }
 
     /// Tells the user how the ring around this node has changed.
-    pub fn on_ring_change(&self, cx: &mut Context<'_>, change: RingChange, peer: NodeHandle) {
+    pub fn on_ring_change(&mut self, cx: &mut Context<'_>, change: RingChange, peer: NodeHandle) {
         cx.tell(Event::Ring { change, peer });
+        match change {
+            RingChange::Alone => self.was_alone = true,
+            // Only now others are asked: who is alone is the root of everything.
+            RingChange::Predecessor if std::mem::take(&mut self.was_alone) => self.on_return(cx),
+            _ => {}
+        }
     }
 
     /// Remembers where a person is, as far as a message or a list of members tells.

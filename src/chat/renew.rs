@@ -9,7 +9,7 @@
 //! have come there late, and are read (see `heal`).
 //!
 //! What was said while the user was away is shown as such: what is missed after a restart, after the node
-//! stood still or had lost all others, when the root takes the member for gone, and when the network has
+//! stood still or was alone, when the root takes the member for gone, and when the network has
 //! healed.
 //! What is missed otherwise, because a delivery was lost or a root crashed, comes a moment late and is no
 //! history.
