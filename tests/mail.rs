@@ -170,12 +170,12 @@ fn who_begins_anew_at_somebodys_address_has_the_name_and_not_the_mail() {
     town.network.crash(bob);
     town.says("msg bob one");
     town.network.run_for(Duration::from_secs(12));
-    assert_eq!(town.take(town.alice), ["stored"]);
+    assert_eq!(town.take(town.alice), ["stored: one"]);
     let eve = town.comes_at(bob, "bob", EVE);
     town.says("msg bob two");
     town.network.run_for(3 * RENEW_EVERY);
     assert_eq!(town.take(eve), ["alice: two"]);
-    assert_eq!(town.take(town.alice), ["delivered"]);
+    assert_eq!(town.take(town.alice), ["delivered: two"]);
     town.goes(eve);
     town.says("msg bob three");
     town.network.run_for(Duration::from_secs(5));
@@ -206,7 +206,7 @@ fn what_is_written_while_all_others_stand_still_waits_for_them() {
     told.sort();
     let mut expected: Vec<_> =
         unknown.iter().map(|nick| format!("failed: nobody has the name {nick}")).collect();
-    expected.extend(known.iter().map(|_| "stored".to_owned()));
+    expected.extend(known.iter().map(|nick| format!("stored: to {nick}")));
     expected.sort();
     assert_eq!(told, expected);
     assert!(!known.is_empty());
