@@ -89,8 +89,8 @@ pub(super) struct Past {
 pub(super) enum Purpose {
     /// The user wants to see it.
     AskedFor,
-    /// The user has joined; who was in the channel before wants nothing that stands up to here.
-    Joined(Option<Place>),
+    /// The user has joined.
+    Joined,
     /// The root has other messages than were shown.
     Compared(Compared),
 }
@@ -162,9 +162,10 @@ impl Chat {
         if self.is_past_over(id, &past) {
             return;
         }
+        let session = self.sessions.get(&past.channel);
         let from = match past.purpose {
-            Purpose::Compared(_) => self.sessions.get(&past.channel).and_then(|session| session.from),
-            Purpose::Joined(before) => before,
+            Purpose::Compared(_) => session.and_then(|session| session.from),
+            Purpose::Joined => session.and_then(|session| session.before),
             Purpose::AskedFor => None,
         };
         let room = past.wanted - past.entries.len();
@@ -179,7 +180,7 @@ impl Chat {
         }
         match past.purpose {
             Purpose::AskedFor => self.show_what_was_asked_for(cx, past),
-            Purpose::Joined(before) => self.show_before_joining(cx, past, before, more),
+            Purpose::Joined => self.show_before_joining(cx, past, more),
             Purpose::Compared(compared) => {
                 let channel = past.channel.clone();
                 self.show_late(cx, past.channel, past.entries, compared);
@@ -201,12 +202,14 @@ impl Chat {
         cx.tell(Event::History { channel, messages });
     }
 
-    fn show_before_joining(&mut self, cx: &mut Context<'_>, past: Past, before: Option<Place>, more: bool) {
+    fn show_before_joining(&mut self, cx: &mut Context<'_>, past: Past, more: bool) {
         let Past { channel, entries, .. } = past;
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         // Where all was read, what comes there late is wanted as well.
         let first = entries.front().map(|first| first.place).filter(|_| more);
-        session.from = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first }).max(before);
+        let start = first.map(|first| Place { seq: first.seq.saturating_sub(1), ..first });
+        session.before = start.max(session.before);
+        session.from = session.before;
         for entry in entries {
             if let Some(said) = session.takes(&entry, Said::Earlier) {
                 super::send::show(cx, channel.clone(), entry, said);

@@ -52,9 +52,9 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
     if chat.sessions.len() == CHANNELS_MAX {
         return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
     }
-    let (shown, from) = chat.shown_before.remove(&channel).unwrap_or_default();
+    let (shown, before) = chat.shown_before.remove(&channel).unwrap_or_default();
     let newest = shown.newest();
-    chat.sessions.insert(channel.clone(), Session { history, shown, newest, from, ..Session::default() });
+    chat.sessions.insert(channel.clone(), Session { history, shown, newest, before, ..Session::default() });
     chat.ask_to_join(cx, channel);
     Ok(())
 }
@@ -112,6 +112,9 @@ pub(super) struct Session {
     pub(super) newest: Option<Place>,
     /// What stands up to here is not wanted: it was said long before the user came.
     pub(super) from: Option<Place>,
+    /// The same as far as the user knows: what is being read for who has just joined is still wanted if they
+    /// leave before it is shown, and come back.
+    pub(super) before: Option<Place>,
     /// By how much the sum of the messages shown is greater than the root's, when these were read again
     /// last: some were shown that it does not have.
     pub(super) surplus: u64,
@@ -178,7 +181,7 @@ impl Chat {
             self.shown_before.pop_first();
         }
         let session = self.sessions.remove(channel);
-        self.shown_before.extend(session.map(|session| (channel.clone(), (session.shown, session.from))));
+        self.shown_before.extend(session.map(|session| (channel.clone(), (session.shown, session.before))));
     }
 
     pub(super) fn ask_to_join(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
@@ -251,10 +254,13 @@ impl Chat {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
         session.root = Some(from);
-        let (history, returns, before) = (session.history, session.returns, session.from);
+        let (history, returns) = (session.history, session.returns);
         if !returns {
             session.seen = answer.last;
             session.from = answer.last;
+        }
+        if history == 0 {
+            session.before = session.before.max(session.from);
         }
         for (nick, node) in &answer.members {
             self.meet(nick, *node);
@@ -263,9 +269,7 @@ impl Chat {
         cx.tell(Event::Joined { channel: channel.clone(), members });
         match answer.last {
             _ if returns => self.catch_up_after_absence(cx, &channel),
-            Some(last) if 0 < history => {
-                self.read_up_to(cx, channel, last, history, Purpose::Joined(before));
-            }
+            Some(last) if 0 < history => self.read_up_to(cx, channel, last, history, Purpose::Joined),
             _ => self.show_ahead(cx, &channel),
         }
     }

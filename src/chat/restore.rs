@@ -294,7 +294,15 @@ impl Session {
     /// The session of a user who was in the channel before a restart.
     fn of_former_self(seen: Seen, shown: Recent<Place>) -> Session {
         let newest = shown.newest();
-        Session { returns: true, from: seen.from, seen: seen.upto, shown, newest, ..Session::default() }
+        Session {
+            returns: true,
+            from: seen.from,
+            before: seen.from,
+            seen: seen.upto,
+            shown,
+            newest,
+            ..Session::default()
+        }
     }
 
     fn seen_so_far(&self) -> Seen {
