@@ -143,7 +143,9 @@ impl Chat {
         let key = RecordKey::Channel(channel.clone());
         let known_as = cx.records.channel(&channel).and_then(|known| known.nick(cx.now, membership.node));
         let was_gone = known_as.is_none();
-        let is_new = known_as != Some(&membership.nick);
+        // Who has left meanwhile does not come again.
+        let is_late = cx.records.channel(&channel).is_some_and(|known| known.has_later_than(&membership));
+        let is_new = known_as != Some(&membership.nick) && !is_late;
         let nick = membership.nick.clone();
         let statement = Statement::Member(membership, Age::NEW);
         if !cx.records.has_room_for(&key, &statement) {

@@ -75,6 +75,12 @@ impl Channel {
         self.members(now).any(|membership| membership.node == node)
     }
 
+    /// Whether the member has said something later than `membership`, which was held up on its way.
+    pub fn has_later_than(&self, membership: &Membership) -> bool {
+        let known = self.member(Time::default(), &membership.node);
+        known.is_some_and(|(known, _)| membership.version < known.version)
+    }
+
     /// The name of the member at `node`.
     pub fn nick(&self, now: Time, node: NodeHandle) -> Option<&Nick> {
         self.members(now).find(|membership| membership.node == node).map(|membership| &membership.nick)
