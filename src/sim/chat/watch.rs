@@ -36,7 +36,7 @@ impl Position {
 }
 
 impl Oracle {
-    /// Something goes wrong until then: for [`SETTLED`] afterwards the ring may be broken, and a name may have
+    /// Something goes wrong until then: for 15 s afterwards the ring may be broken, and a name may have
     /// two holders.
     pub fn disturbed_until(&mut self, end: Time) {
         self.calm_from = Some(end + SETTLED);
