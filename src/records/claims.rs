@@ -69,7 +69,7 @@ impl Claims {
     /// while it holds.
     pub(super) fn write_facts(&self, now: Time, facts: &mut Facts) {
         for (claim, holds) in self.0.all(now) {
-            facts.node(claim.holder).flag(claim.held).flag(holds);
+            facts.node(claim.holder).flag(claim.held).flag(holds).bytes(claim.person.as_bytes());
         }
     }
 

@@ -83,7 +83,8 @@ impl Records {
             }
             (Some(Record::Name(claims)), Statement::Claim(new, _)) => {
                 claims.get(now, &new.holder).is_some_and(|(known, age)| {
-                    (known.held, known.since) == (new.held, new.since) && age.is_in_force()
+                    (known.person, known.held, known.since) == (new.person, new.held, new.since)
+                        && age.is_in_force()
                 })
             }
             _ => false,

@@ -204,6 +204,23 @@ fn the_earliest_live_claim_has_the_name() {
 }
 
 #[test]
+fn copies_that_know_different_people_at_one_node_do_not_know_the_same() {
+    let claim = |person, version| {
+        let (holder, since) = (node(1), Time::from_micros(version));
+        let claim = Claim { holder, person: Person::new([person; 16]), version, since, held: true };
+        (alice(), Statement::Claim(claim, Age::NEW))
+    };
+    let digest = |records: &Records| records.digest(NOW, &alice(), None);
+    let (former, now) = (merged(&[claim(1, 1)]), merged(&[claim(1, 1), claim(2, 2)]));
+    assert_ne!(digest(&former), digest(&now));
+    assert_eq!(digest(&merged(&[claim(2, 2), claim(1, 1)])), digest(&now));
+    let (_, Statement::Claim(latest, _)) = claim(2, 3) else { unreachable!("it is a claim") };
+    let renewal =
+        |since| Statement::Claim(Claim { since: Time::from_micros(since), ..latest.clone() }, Age::NEW);
+    assert!(now.is_renewal(NOW, &alice(), &renewal(2)) && !former.is_renewal(NOW, &alice(), &renewal(1)));
+}
+
+#[test]
 fn the_log_keeps_the_newest_messages_and_takes_no_older_one_back() {
     let max = LOG_MAX as u64;
     let mut records = Records::default();
