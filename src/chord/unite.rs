@@ -27,7 +27,7 @@ use std::time::Duration;
 use super::message::{Body, Lost, Message, Number, Route};
 use super::mutant::Mutant;
 use super::{Chord, Membership};
-use crate::id::NodeHandle;
+use crate::id::{Id, NodeHandle};
 use crate::time::Time;
 
 /// How many peers are remembered.
@@ -52,7 +52,7 @@ const ASK_PAUSE: Duration = Duration::from_millis(100);
 /// Those who may live in another ring.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Remembered {
-    /// Who is asked next stands first.
+    /// Those that are asked in this round yet stand first, and the next one before the others.
     peers: VecDeque<Peer>,
     /// Who has displaced this node last: it is asked before the others.
     displaced_by: Option<NodeHandle>,
@@ -71,6 +71,8 @@ struct Peer {
     until: Option<Time>,
     /// Until then it is not asked.
     rests: Time,
+    /// Whether it has had its turn in this round.
+    had_turn: bool,
 }
 
 impl Remembered {
@@ -101,10 +103,20 @@ impl Remembered {
         }
     }
 
-    /// The next one to be asked, who becomes the last.
-    fn take_turn(&mut self, now: Time) -> Option<NodeHandle> {
-        let next = self.peers.iter().position(|peer| peer.rests <= now).unwrap_or(0);
-        let peer = self.peers.remove(next)?;
+    /// The next one to be asked: whoever was lost last, and then one after another, beginning after `me` on
+    /// the circle.
+    ///
+    /// Neighbours that have lost the same peers, most of whom may have gone for good, so ask different ones at
+    /// the same time: together they soon come to one that is there.
+    fn take_turn(&mut self, now: Time, me: Id) -> Option<NodeHandle> {
+        let is_next = |peer: &Peer| peer.rests <= now && !peer.had_turn;
+        if !self.peers.iter().any(is_next) {
+            self.peers.iter_mut().for_each(|peer| peer.had_turn = false);
+            self.peers.make_contiguous().sort_by_key(|peer| me.distance_to(peer.node.id()));
+        }
+        let next = self.peers.iter().position(is_next).unwrap_or(0);
+        let mut peer = self.peers.remove(next)?;
+        peer.had_turn = true;
         let node = peer.node;
         self.peers.push_back(peer);
         Some(node)
@@ -143,7 +155,7 @@ impl<P: Clone> Chord<P> {
         let now = self.now;
         match self.remembered.peers.iter_mut().find(|other| other.node == peer) {
             Some(remembered) => remembered.rests = now,
-            None => self.put_first(Peer { node: peer, until: Some(until), rests: now }),
+            None => self.put_first(Peer { node: peer, until: Some(until), rests: now, had_turn: false }),
         }
         if self.is_alone() {
             self.remembered.ask_soon(self.now);
@@ -173,7 +185,7 @@ impl<P: Clone> Chord<P> {
     /// This node has come through `home`.
     pub(super) fn settle_in(&mut self, home: NodeHandle) {
         self.remembered.peers.retain(|peer| peer.node != home);
-        self.put_first(Peer { node: home, until: None, rests: self.now + HOME_RESTS });
+        self.put_first(Peer { node: home, until: None, rests: self.now + HOME_RESTS, had_turn: false });
     }
 
     fn put_first(&mut self, peer: Peer) {
@@ -225,7 +237,7 @@ impl<P: Clone> Chord<P> {
             return;
         }
         let displaced_by = self.remembered.displaced_by.take();
-        if let Some(via) = displaced_by.or_else(|| self.remembered.take_turn(self.now)) {
+        if let Some(via) = displaced_by.or_else(|| self.remembered.take_turn(self.now, self.me.id())) {
             self.ask_for_place(via);
         }
     }

@@ -1,5 +1,7 @@
 //! Unite: who is asked for a place in another ring, and what becomes of the answer.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::chord::message::{Body, Lost};
 use crate::chord::unite::REMEMBERED_MAX;
@@ -266,4 +268,23 @@ fn of_whom_another_has_lost_neighbours_are_not_asked_after_nor_too_many() {
     let many = (1..).map(|i| lost(NodeHandle::new(([10, 0, 0, 1], i).into())));
     feed(&mut node, c, Message::Remember { lost: many.take(2 * REMEMBERED_MAX).collect() });
     assert_eq!(node.remembered().count(), REMEMBERED_MAX);
+}
+
+/// Most of them may be gone for good: then it is not the same one whom all ask at the same time.
+#[test]
+fn who_have_lost_the_same_peers_ask_different_ones() {
+    let ring = nodes::<16>();
+    let lost: Vec<NodeHandle> = ring.iter().copied().step_by(2).collect();
+    let mut rounds = vec![BTreeSet::new(); 2 * lost.len()];
+    for (before, me) in (0..).zip(ring).filter(|(_, me)| !lost.contains(me)) {
+        let others = [ring[(before + 14) % 16], ring[(before + 2) % 16]];
+        let mut node = member(me, others[0], &others[1..]);
+        lost.iter().for_each(|&peer| node.remember(START, peer));
+        for asked in &mut rounds {
+            asked.insert(asks(&mut node).0);
+        }
+    }
+    let (first, others) = rounds.split_at(lost.len());
+    assert!(first.iter().all(|asked| asked.len() == 1), "whom a node has lost last is asked first");
+    assert!(others.iter().all(|asked| asked.len() == lost.len()), "{others:?}");
 }
