@@ -9,7 +9,8 @@
 //!
 //! How many nodes there are: the root, and whoever has been in reach of it, running, not frozen and ready for
 //! [`SETTLED`].
-//! The nodes of a small ring need a moment to hear of one another.
+//! The nodes of a small ring need a moment to hear of one another, and who has come since then knows no other
+//! ring than its neighbours do: so for such a root, it counts whom they have had in reach as well.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -153,11 +154,19 @@ impl Oracle {
     fn needed(&self, network: &Network<Node>, root: NodeHandle) -> usize {
         let now = network.now();
         let has_long = |since: Option<Time>| since.is_some_and(|since| since + SETTLED <= now);
-        let others = self.people.iter().filter(|&(&node, person)| {
+        let has_come = |node| has_long(self.people.get(&node).map(|person| person.since));
+        let mut ring = vec![root];
+        if !has_come(root)
+            && let Some(root) = network.get(root)
+        {
+            ring.extend(root.chord().predecessor().iter().chain(root.chord().successors()));
+        }
+        let in_reach = |node| ring.iter().all(|&other| has_long(network.reached_since(other, node)));
+        let others = self.people.keys().filter(|&&node| {
             node != root
-                && person.since + SETTLED <= now
+                && has_come(node)
                 && has_long(network.awake_since(node))
-                && has_long(network.reached_since(root, node))
+                && in_reach(node)
                 && network.get(node).is_some_and(|node| node.chat().is_ready())
         });
         1 + others.take(ACKNOWLEDGED - 1).count()
