@@ -27,6 +27,9 @@ const REST: Duration = Duration::from_secs(22);
 /// The same where messages were lost: a lease is renewed meanwhile, and what was missed is shown.
 const REST_AFTER_LOSS: Duration = Duration::from_secs(75);
 
+/// The same where there were two rings: copies have been compared twice by then.
+const REST_AFTER_SPLIT: Duration = Duration::from_secs(170);
+
 /// How long the silence is listened to.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -186,7 +189,8 @@ impl Town {
     }
 
     fn exit(&mut self, node: NodeHandle) {
-        if 1 < self.ready().len() {
+        // Where the network is cut, the last one of a part would take along what only they have.
+        if 1 < self.ready().len() && self.fault.weather() != Weather::Split {
             self.exits += 1;
             self.network.command(node, Command::Exit);
         }
@@ -202,7 +206,11 @@ impl Town {
             let mut gone = vec![node];
             let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
             gone.extend(next.filter(|&next| both && self.network.get(next).is_some()));
-            if self.oracle.borrow().may_crash(&self.network, &gone) {
+            let oracle = self.oracle.borrow();
+            if oracle.may_crash(&self.network, &gone)
+                && oracle.is_kept_somewhere_without(&self.network, &gone)
+            {
+                drop(oracle);
                 self.crashes += gone.len() as u64;
                 self.network.crash_at_once(&gone);
                 return;
@@ -255,13 +263,19 @@ impl Town {
     fn rest(&mut self) {
         self.network.links.loss = 0.0;
         self.network.links.duplicates = 0.0;
-        let deadline = self.network.now() + self.fault.rest();
+        let oracle = Rc::clone(&self.oracle);
         if self.fault.weather() == Weather::Split {
-            return self.network.run_until(deadline);
+            let deadline = self.network.now() + REST_AFTER_SPLIT;
+            let mut last = Ok(());
+            self.network.poll_until(deadline, Duration::from_secs(5), |network| {
+                last = oracle.borrow().check_long_rest(network);
+                last.is_ok()
+            });
+            return last.unwrap_or_else(|why| panic!("there is no rest: {why}"));
         }
+        let deadline = self.network.now() + self.fault.rest();
         // What was asked for last is under way.
         self.network.run_for(SILENCE);
-        let oracle = Rc::clone(&self.oracle);
         loop {
             let mut last = Ok(());
             let rests = self.network.poll_until(deadline, Duration::from_millis(500), |network| {
