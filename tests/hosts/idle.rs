@@ -10,19 +10,18 @@ use crate::namespaces::Hosts;
 const HOSTS: usize = 32;
 const CHANNELS: usize = 5;
 
-/// How long the nodes are watched: more for a measurement, since copies ask after their records every minute.
+/// How long the nodes are watched, in which each lease is renewed once: more for a measurement, since copies ask
+/// after their records every minute.
 fn window() -> Duration {
     let seconds = std::env::var("IDLE").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(15))
+    Duration::from_secs(seconds.unwrap_or(30))
 }
 
 /// How many ticks of the system's clock, in which it counts a process's time, make a second.
 const TICKS: f64 = 100.0;
 
 /// What a node may send or receive on average, and how much of a core it may use.
-///
-/// On a busy machine some connections are made anew, and answers are late.
-const BYTES_PER_SECOND_MAX: f64 = 1_000.0;
+const BYTES_PER_SECOND_MAX: f64 = 500.0;
 const SHARE_OF_CORE_MAX: f64 = 0.02;
 
 /// What all hosts have sent and received.
