@@ -5,16 +5,26 @@
 //! successor -> n: LeavingHeard { accepted }
 //! n -> predecessor: Gone { successors }
 //! predecessor -> n: GoneHeard
+//! each node in turn -> the node before it, before Neighbors: HaveLeft { n }
 //!
 //! The application has handed over its records before; from the first message on, what is
 //! routed to the leaver waits, and is passed on to the successor once that has accepted.
 //! The leaver stays in the ring until both have answered: so nobody's only successor goes.
+//! And nobody who finds it in no list any more takes it for lost (see `unite`).
+
+use std::time::Duration;
 
 use super::message::{Message, Number};
 use super::stabilize::{RESEND, SILENCE};
 use super::{Chord, Membership, Upcall, Why};
 use crate::id::NodeHandle;
 use crate::time::Time;
+
+/// How long it is told who has left: by then it has come to everyone who had them in a list.
+const TOLD_FOR: Duration = Duration::from_secs(60);
+
+/// Of how many that is told.
+const DEPARTED_MAX: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Leaving {
@@ -126,7 +136,7 @@ impl<P: Clone> Chord<P> {
                 self.replace_predecessor(predecessor);
             }
             self.forget(from, Why::PredecessorLeft);
-            self.is_not_lost(from);
+            self.note_departed(from);
             self.release_held();
         }
         self.send(from, Message::LeavingHeard { question, accepted });
@@ -173,10 +183,36 @@ impl<P: Clone> Chord<P> {
         }
         // It has handed over to its own successor, which need not be this node.
         self.forget(from, Why::PredecessorLost);
-        self.is_not_lost(from);
+        self.note_departed(from);
         self.leave_failed_to(from);
         self.stabilize();
         self.send(from, Message::GoneHeard { question });
+    }
+
+    fn note_departed(&mut self, leaver: NodeHandle) {
+        self.is_not_lost(leaver);
+        let now = self.now;
+        self.departed.retain(|&(node, until)| node != leaver && now < until);
+        if self.departed.len() == DEPARTED_MAX {
+            self.departed.pop_front();
+        }
+        self.departed.push_back((leaver, now + TOLD_FOR));
+    }
+
+    /// Who has left in good order of late.
+    pub(super) fn departed(&self) -> impl Iterator<Item = NodeHandle> + '_ {
+        self.departed.iter().filter(|(_, until)| self.now < *until).map(|(node, _)| *node)
+    }
+
+    pub(super) fn on_have_left(&mut self, nodes: &[NodeHandle]) {
+        for &node in nodes.iter().take(DEPARTED_MAX) {
+            // The neighbours hear it from the leaver itself: this one is back.
+            let is_neighbour = self.predecessor == Some(node) || self.successors.first() == Some(&node);
+            if node != self.me && !is_neighbour && !self.departed().any(|known| known == node) {
+                self.note_departed(node);
+                self.fingers.remove(node, self.now);
+            }
+        }
     }
 
     /// Whether this node leaves, and its successor has taken its place already.

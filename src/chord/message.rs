@@ -147,6 +147,12 @@ pub enum Message<P> {
         /// Whom the sender has lost.
         lost: Vec<Lost>,
     },
+    /// Stabilize: these have left in good order of late, so nobody needs to ask after them; sent before
+    /// [`Message::Neighbors`], and not answered.
+    HaveLeft {
+        /// Who.
+        nodes: Vec<NodeHandle>,
+    },
 }
 
 /// A peer that does not answer, and may be in another ring.

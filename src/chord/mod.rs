@@ -77,6 +77,8 @@ pub struct Chord<P> {
     /// Whom a neighbour has told of last, and who may know the ring when all neighbours have gone.
     acquaintances: Vec<NodeHandle>,
     remembered: unite::Remembered,
+    /// Who has left in good order of late, the last one last, and until when that is told.
+    departed: VecDeque<(NodeHandle, Time)>,
     /// Rises with each change of `successors`.
     version: u64,
     question: Option<stabilize::Question>,
@@ -310,6 +312,7 @@ impl<P: Clone> Chord<P> {
             newcomers: Vec::new(),
             acquaintances: Vec::new(),
             remembered: unite::Remembered::new(now),
+            departed: VecDeque::new(),
             version: 0,
             question: None,
             neighbors: None,
@@ -377,6 +380,7 @@ impl<P: Clone> Chord<P> {
             }
             Message::SameNeighbors { question } => self.on_same_neighbors(from, question),
             Message::Remember { lost } => self.on_remember(&lost),
+            Message::HaveLeft { nodes } => self.on_have_left(&nodes),
         }
     }
 

@@ -162,12 +162,14 @@ impl<P: Clone> Chord<P> {
     pub(super) fn on_get_neighbors(&mut self, from: NodeHandle, question: Number, known: Option<u64>) {
         if self.is_in_ring() {
             let (predecessor, successors) = (self.predecessor, self.own_list());
-            let message = if known == Some(digest(predecessor, &successors)) {
-                Message::SameNeighbors { question }
-            } else {
-                Message::Neighbors { question, predecessor, successors }
-            };
-            self.send(from, message);
+            if known == Some(digest(predecessor, &successors)) {
+                return self.send(from, Message::SameNeighbors { question });
+            }
+            let nodes: Vec<NodeHandle> = self.departed().filter(|&node| node != from).collect();
+            if !nodes.is_empty() {
+                self.send(from, Message::HaveLeft { nodes });
+            }
+            self.send(from, Message::Neighbors { question, predecessor, successors });
         } else {
             self.send(from, Message::NotMember);
         }
@@ -311,6 +313,8 @@ impl<P: Clone> Chord<P> {
         }
         let former = std::mem::replace(&mut self.successors, successors);
         self.ask_after_skipped(&former);
+        // Who is there has come back.
+        self.departed.retain(|(node, _)| !self.successors.contains(node));
         self.version += 1;
         let before = former.first().copied();
         self.upcall(Upcall::SuccessorsChanged { before });

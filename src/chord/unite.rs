@@ -149,7 +149,8 @@ impl<P: Clone> Chord<P> {
     }
 
     fn ask_after_until(&mut self, peer: NodeHandle, until: Time) {
-        if peer == self.me || self.knows_as_neighbour(peer) || self.is(Mutant::ForgetsTheLost) {
+        let has_left = self.departed().any(|node| node == peer);
+        if peer == self.me || has_left || self.knows_as_neighbour(peer) || self.is(Mutant::ForgetsTheLost) {
             return;
         }
         let now = self.now;
@@ -216,6 +217,7 @@ impl<P: Clone> Chord<P> {
     /// `peer` is in this ring, or has left in good order.
     pub(super) fn is_not_lost(&mut self, peer: NodeHandle) {
         let now = self.now;
+        self.departed.retain(|(node, _)| *node != peer);
         self.remembered.peers.retain(|other| other.node != peer || other.until.is_none());
         let home = self.remembered.peers.iter_mut().find(|other| other.node == peer);
         home.into_iter().for_each(|home| home.rests = now + HOME_RESTS);

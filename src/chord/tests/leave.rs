@@ -92,3 +92,44 @@ fn two_that_leave_each_other_do_not_wait_for_ever() {
     ));
     assert!(first.is_alone());
 }
+
+/// It would be asked for a day whether it is in another ring.
+#[test]
+fn who_has_left_in_good_order_is_asked_after_by_nobody_who_had_it_in_a_list() {
+    let [a, b, c, d, e] = nodes();
+    // c leaves, and tells b; a has it in its list, and hears of it from b.
+    let mut next = member(b, a, &[c, d, e]);
+    feed(&mut next, c, Message::Gone { question: 7, successors: vec![d, e, a] });
+    next.question = None;
+    let got = feed(&mut next, a, Message::GetNeighbors { question: 9 });
+    let have_left = Message::HaveLeft { nodes: vec![c] };
+    let neighbors = Message::Neighbors { question: 9, predecessor: Some(a), successors: next.own_list() };
+    assert_eq!(got, [send(a, have_left.clone()), send(a, neighbors)]);
+
+    let remembered_after = |messages: &[Ring]| {
+        let mut node = member(a, e, &[b, c, d]);
+        node.stabilize();
+        let question = asked(&outputs(&mut node));
+        messages.iter().for_each(|message| drop(feed(&mut node, b, message.clone())));
+        let successors = vec![d, e, a];
+        feed(&mut node, b, Message::Neighbors { question, predecessor: Some(a), successors });
+        assert_eq!(node.successors(), [b, d, e]);
+        node.remembered().collect::<Vec<_>>()
+    };
+    assert_eq!(remembered_after(&[have_left.clone()]), [e], "e is home");
+    assert_eq!(remembered_after(&[]), [c, e], "it may have been lost");
+
+    next.handle(START + Duration::from_secs(60), Input::Wakeup);
+    outputs(&mut next);
+    assert_eq!(feed(&mut next, a, Message::GetNeighbors { question: 9 }).len(), 1, "it is told for a minute");
+
+    let mut node = member(a, e, &[b, d, e]);
+    feed(&mut node, b, have_left);
+    lose(&mut node, d);
+    node.remember(START, c);
+    assert_eq!(node.remembered().collect::<Vec<_>>(), [d, e]);
+    // It comes back, and is lost: that is another matter.
+    node.adopt(b, b, &[c, e]);
+    lose(&mut node, c);
+    assert!(node.remembered().any(|peer| peer == c));
+}

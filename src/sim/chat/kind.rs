@@ -14,7 +14,8 @@ pub fn kind(message: &Message<Payload>) -> &'static str {
         | Message::SameNeighbors { .. }
         | Message::Notify
         | Message::NewPredecessor
-        | Message::ListChanged => "stabilize",
+        | Message::ListChanged
+        | Message::HaveLeft { .. } => "stabilize",
         Message::Displaced { .. } | Message::Remember { .. } => "unite",
         Message::Ping { .. } | Message::Pong { .. } => "rectify",
         Message::NotMember => "not a member",
