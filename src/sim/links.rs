@@ -36,6 +36,14 @@ impl Latency {
             }
         }
     }
+
+    /// The longest that it takes.
+    pub fn most(self) -> Duration {
+        match self {
+            Latency::Constant(duration) | Latency::Uniform(_, duration) => duration,
+            Latency::Exponential(mean) => 20 * mean,
+        }
+    }
 }
 
 fn micros(duration: Duration) -> u64 {

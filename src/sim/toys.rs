@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::NodeHandle;
-use crate::machine::{Input, Machine, Output};
+use crate::machine::{Input, Keep, Machine, Output};
 use crate::time::Time;
 
 /// The node number `number`.
@@ -42,6 +42,8 @@ pub(super) struct Parcel(pub(super) u64);
 #[derive(Clone, Debug)]
 pub(super) enum Errand {
     Send(NodeHandle, std::ops::Range<u64>),
+    /// Write the number down within so long, and say so to someone.
+    Keep(u8, Duration, NodeHandle),
     GoHome,
 }
 
@@ -82,6 +84,11 @@ impl Machine for Clerk {
         let entry = match input {
             Input::Command(Errand::Send(to, numbers)) => {
                 outputs.extend(numbers.map(|number| Output::Send { to, message: Parcel(number) }));
+                return;
+            }
+            Input::Command(Errand::Keep(number, within, to)) => {
+                outputs.push(Output::Keep(Keep { key: vec![number], value: Some(vec![number]), within }));
+                outputs.push(Output::Send { to, message: Parcel(number.into()) });
                 return;
             }
             Input::Command(Errand::GoHome) => return outputs.push(Output::Stop),

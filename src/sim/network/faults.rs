@@ -16,6 +16,9 @@ pub enum Cut {
     Refused,
 }
 
+/// How it is told that a node has stopped by itself.
+pub(super) const STOPS: &str = "stops";
+
 /// Into which parts a network is cut.
 pub(super) struct Division {
     cut: Cut,
@@ -54,6 +57,7 @@ impl<M: Simulated> Network<M> {
         let node = self.hosts[host as usize].handle;
         self.observed(|network, observer| observer.ends(network, node));
         self.trace.add(self.now, || What::Fate { node, verb });
+        self.end_disk(host, verb == STOPS);
         let state = &mut self.hosts[host as usize];
         state.machine = None;
         let incarnation = state.incarnation;
@@ -88,6 +92,9 @@ impl<M: Simulated> Network<M> {
         let until = self.now + duration;
         let state = &mut self.hosts[host as usize];
         assert!(state.machine.is_some(), "only what runs freezes: {node:?}");
+        if state.frozen_until.is_none() {
+            state.froze = Some(self.now);
+        }
         if state.frozen_until.is_none_or(|before| before < until) {
             state.frozen_until = Some(until);
             self.queue.push(until, Event::Thaw { node: host });

@@ -6,6 +6,7 @@
 
 mod connections;
 mod delivery;
+mod disk;
 mod faults;
 #[cfg(test)]
 mod speed;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 
-use super::links::{Links, mixed};
+use super::links::{Latency, Links, mixed};
 use super::queue::Queue;
 use super::{START, SimRng, Simulated, Trace, What};
 use crate::id::{Id, NodeHandle};
@@ -133,6 +134,8 @@ pub struct Network<M: Simulated> {
     breaking: BTreeMap<(Host, Host), Vec<M::Message>>,
     observers: Vec<Box<dyn Observer<M>>>,
     kind: Option<fn(&M::Message) -> &'static str>,
+    /// How long a disk takes to write a batch, if there are disks.
+    writing: Option<Latency>,
     division: Option<faults::Division>,
     /// Into which parts the network was cut last, and when it was whole again.
     healed: Option<(faults::Division, Time)>,
@@ -154,10 +157,14 @@ struct HostState<M: Simulated> {
     /// Whether nothing answers here, not even with a refusal.
     silent: bool,
     frozen_until: Option<Time>,
-    /// When it began to run, or went on after it was frozen.
+    /// When it began to run, or went on after it was frozen, and when it was frozen last.
     awake_since: Time,
+    froze: Option<Time>,
     /// What arrived while the node was frozen.
     backlog: VecDeque<Input<M::Command, M::Message>>,
+    /// The disk, while a machine runs that has one, and what is on it.
+    disk: Option<disk::Disk<M>>,
+    items: disk::Items,
     /// When the queue holds wake-ups for this host, the latest first.
     wakeups: Vec<Time>,
     /// When it woke up last, and how often at that moment.
@@ -171,6 +178,8 @@ enum Event<M: Simulated> {
     Wakeup { node: Host },
     Thaw { node: Host },
     Backlog { node: Host, incarnation: u32 },
+    Write { node: Host, incarnation: u32 },
+    Written { node: Host, incarnation: u32 },
 }
 
 /// Identifiers are hashes already.
@@ -215,6 +224,7 @@ impl<M: Simulated> Network<M> {
             breaking: BTreeMap::new(),
             observers: Vec::new(),
             kind: None,
+            writing: None,
             division: None,
             healed: None,
             fingerprint: 0,
@@ -265,6 +275,8 @@ impl<M: Simulated> Network<M> {
         state.silent = false;
         state.ahead = ahead;
         state.awake_since = self.now;
+        state.froze = None;
+        state.disk = self.writing.map(|_| disk::Disk::default());
         let node = state.handle;
         self.trace.add(self.now, || What::Fate { node, verb: "starts" });
         self.schedule_wakeup(host);
@@ -397,6 +409,8 @@ impl<M: Simulated> Network<M> {
             Event::Wakeup { node } => self.wake(node),
             Event::Thaw { node } => self.thaw(node),
             Event::Backlog { node, incarnation } => self.drain_backlog(node, incarnation),
+            Event::Write { node, incarnation } => self.write(node, incarnation),
+            Event::Written { node, incarnation } => self.written(node, incarnation),
         }
     }
 
@@ -426,21 +440,31 @@ impl<M: Simulated> Network<M> {
         machine.handle(self.now + state.ahead, input, &mut outputs);
         let mut stops = false;
         for output in outputs.drain(..) {
-            match output {
-                Output::Send { to, message } => {
-                    self.observed(|network, observer| observer.sent(network, node, to, &message));
-                    self.send(host, to, &message);
-                }
-                Output::Event(event) => self.told.push((node, event)),
-                Output::Stop => stops = true,
-                // Disks are not simulated.
-                Output::Keep(_) => {}
+            if let Some(output) = self.through_disk(host, output) {
+                stops |= self.perform(host, output);
             }
         }
         self.outputs = outputs;
+        self.mind_disk(host);
         if stops {
-            self.end(host, "stops", false);
+            self.end(host, faults::STOPS, false);
         }
+    }
+
+    /// Does what the machine at `host` has put out; returns whether it stops.
+    fn perform(&mut self, host: Host, output: Output<M::Event, M::Message>) -> bool {
+        let node = self.hosts[host as usize].handle;
+        match output {
+            Output::Send { to, message } => {
+                self.observed(|network, observer| observer.sent(network, node, to, &message));
+                self.send(host, to, &message);
+            }
+            Output::Event(event) => self.told.push((node, event)),
+            Output::Stop => return true,
+            // There is no disk.
+            Output::Keep(_) => {}
+        }
+        false
     }
 
     fn wake(&mut self, host: Host) -> Option<Host> {
@@ -524,7 +548,10 @@ impl<M: Simulated> Network<M> {
             silent: false,
             frozen_until: None,
             awake_since: START,
+            froze: None,
             backlog: VecDeque::new(),
+            disk: None,
+            items: disk::Items::new(),
             wakeups: Vec::new(),
             woken: (START, 0),
         });

@@ -328,3 +328,72 @@ fn a_clock_that_is_ahead_shows_a_later_time_and_runs_as_fast() {
     let times: Vec<Time> = network.get(node(2)).unwrap().book.iter().map(|(time, _)| *time).collect();
     assert_eq!(times, [at(1001), at(1005), at(1015)]);
 }
+
+/// The clerks 1 and 2, who have disks that take 10 ms to write.
+fn with_disks(seed: u64) -> Network<Clerk> {
+    let mut network = Network::new(seed, Links::good());
+    network.give_disks(Latency::Constant(10 * MS));
+    for number in [1, 2] {
+        network.add(Clerk::new(number));
+    }
+    network
+}
+
+fn keep(network: &mut Network<Clerk>, number: u8, within: Duration) {
+    network.command(node(1), Errand::Keep(number, within, node(2)));
+}
+
+fn on_disk(network: &Network<Clerk>) -> Vec<u8> {
+    network.on_disk(node(1)).into_iter().map(|(key, _)| key[0]).collect()
+}
+
+#[test]
+fn what_must_be_kept_first_leaves_once_it_is_on_the_disk_and_the_rest_at_once() {
+    let mut network = with_disks(0);
+    keep(&mut network, 1, 100 * MS);
+    keep(&mut network, 2, Duration::ZERO);
+    network.run_until(at(10));
+    assert_eq!(got(&network, 2), [1], "it may be written later");
+    network.run_until(at(12));
+    assert_eq!(got(&network, 2), [1, 2]);
+    assert_eq!(on_disk(&network), [1, 2], "together");
+    assert_eq!(network.written_until(node(1), 100 * MS), at(12) - 120 * MS);
+}
+
+/// Not more, not less, and a batch that was begun is there as a whole or not at all.
+#[test]
+fn a_crash_takes_what_was_not_on_the_disk() {
+    let after_crash = |seed| {
+        let mut network = with_disks(seed);
+        keep(&mut network, 1, Duration::ZERO);
+        network.run_until(at(11));
+        keep(&mut network, 2, Duration::ZERO);
+        keep(&mut network, 3, Duration::ZERO);
+        network.run_until(at(15));
+        keep(&mut network, 4, Duration::ZERO);
+        network.crash(node(1));
+        network.run_until(at(50));
+        assert_eq!(got(&network, 2), [1], "nothing leaves that is not kept");
+        network.add(Clerk::new(1));
+        on_disk(&network)
+    };
+    let found: std::collections::BTreeSet<Vec<u8>> = (0..16).map(after_crash).collect();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [vec![1], vec![1, 2]], "2 was begun");
+}
+
+#[test]
+fn who_stops_writes_the_rest_and_who_is_frozen_nothing() {
+    let mut network = with_disks(0);
+    keep(&mut network, 1, Duration::ZERO);
+    network.run_until(at(5));
+    network.freeze(node(1), 100 * MS);
+    network.run_until(at(100));
+    assert_eq!(on_disk(&network), [] as [u8; 0]);
+    assert_eq!(network.written_until(node(1), Duration::ZERO), at(5) - 20 * MS);
+    network.run_until(at(110));
+    assert_eq!(on_disk(&network), [1]);
+    keep(&mut network, 2, 100 * MS);
+    network.command(node(1), Errand::GoHome);
+    network.run_until(at(120));
+    assert_eq!(on_disk(&network), [1, 2]);
+}
