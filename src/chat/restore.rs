@@ -22,10 +22,10 @@ use crate::time::Time;
 
 /// How long it may take until it is written that a message of a channel was shown: after a crash, it is shown
 /// once more.
-const SHOWN_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The same for a private message that was shown, for one that waits or does not any more, and for a nick.
-const WAITING_WITHIN: Duration = Duration::from_millis(100);
+pub(crate) const WAITING_WITHIN: Duration = Duration::from_millis(100);
 
 /// Under what something of a chat is kept.
 ///

@@ -9,6 +9,7 @@
 //! oracle.borrow().check_rest(&network).unwrap();
 //! ```
 
+mod back;
 mod held;
 mod kind;
 mod order;
@@ -136,17 +137,23 @@ struct Person {
     joined: BTreeSet<ChannelName>,
     /// The channels they have left.
     left: BTreeSet<ChannelName>,
-    shown: BTreeSet<MessageId>,
-    /// The last message of each author in each channel.
-    last_of: BTreeMap<(ChannelName, NodeHandle), u64>,
-    /// The newest place of what was shown of each channel.
-    newest: BTreeMap<ChannelName, Place>,
+    screen: back::Screen,
+    /// How much of that is on their disk, if they have ended.
+    ended: Option<back::Ended>,
+    /// The channels that they were in when they crashed, and are not in again.
+    returns: BTreeSet<ChannelName>,
 }
 
 #[derive(Debug)]
 struct Message {
     to: Recipient,
     state: SentState,
+    /// Since when.
+    since: Time,
+    /// Whether its author has crashed, and may be told once more that it waits.
+    waits_again: bool,
+    /// Whether its author has crashed, and may never hear of it again.
+    may_be_forgotten: bool,
     /// Where it stood when somebody was shown it; more than one place where there were two roots.
     places: BTreeSet<Place>,
     /// Where it stands, as members were told.
@@ -202,10 +209,12 @@ impl Oracle {
                 let person = self.person(node);
                 person.joined.insert(channel.clone());
                 person.left.remove(channel);
+                person.returns.remove(channel);
             }
             Event::Left { channel } => {
                 let person = self.person(node);
                 person.joined.remove(channel);
+                person.returns.remove(channel);
                 person.left.insert(channel.clone());
             }
             Event::Message { channel, from, text, id, epoch, seq, late, .. } => {
@@ -255,6 +264,9 @@ impl Oracle {
             let what = format!("{node:?} has the name {nick}, which {other:?} has");
             self.breaks(network.now(), Promise::Name, what);
         }
+        if self.people.contains_key(&node) {
+            return self.comes_back(network.now(), node);
+        }
         self.people.insert(node, Person::new(nick.clone(), network.now()));
     }
 
@@ -276,7 +288,7 @@ impl Oracle {
     }
 
     fn check_once(&mut self, now: Time, node: NodeHandle, id: MessageId) {
-        if !self.person(node).shown.insert(id) {
+        if !self.person(node).screen.shows(now, id) {
             self.breaks(now, Promise::Once, format!("{node:?} is shown {id} twice"));
         }
     }
@@ -327,11 +339,15 @@ impl Oracle {
         }
         let before = match (self.messages.get_mut(&id), state) {
             (None, SentState::Queued | SentState::Waiting) => {
-                self.messages.insert(id, Message::new(to.clone()));
+                self.messages.insert(id, Message::new(now, to.clone()));
                 return;
             }
             (None, _) => None,
-            (Some(message), _) => Some(std::mem::replace(&mut message.state, state.clone())),
+            (Some(_), SentState::Waiting) => return self.waits_again(now, node, id),
+            (Some(message), _) => {
+                message.since = now;
+                Some(std::mem::replace(&mut message.state, state.clone()))
+            }
         };
         let goes_on = match (&before, state) {
             (Some(SentState::Queued), state) => *state != SentState::Queued,
@@ -339,7 +355,7 @@ impl Oracle {
             (Some(SentState::Stored), SentState::Delivered) => !matches!(to, Recipient::Channel(_)),
             _ => false,
         };
-        let is_shown = || self.people.values().any(|person| person.shown.contains(&id));
+        let is_shown = || self.people.values().any(|person| person.screen.has(&id));
         let is_so = *state != SentState::Delivered || is_shown();
         if id.author != node || !goes_on || !is_so {
             let what = format!("{node:?} hears that {id} to {to} is {state:?}, after {before:?}");
@@ -367,19 +383,29 @@ impl Person {
             in_good_order: true,
             joined: BTreeSet::new(),
             left: BTreeSet::new(),
-            shown: BTreeSet::new(),
-            last_of: BTreeMap::new(),
-            newest: BTreeMap::new(),
+            screen: back::Screen::default(),
+            ended: None,
+            returns: BTreeSet::new(),
             nicks: BTreeSet::new(),
         }
     }
 }
 
 impl Message {
-    fn new(to: Recipient) -> Message {
+    fn channel(&self) -> Option<&ChannelName> {
+        match &self.to {
+            Recipient::Channel(channel) => Some(channel),
+            Recipient::Nick(_) | Recipient::Node(_) => None,
+        }
+    }
+
+    fn new(since: Time, to: Recipient) -> Message {
         Message {
             to,
             state: SentState::Queued,
+            since,
+            waits_again: false,
+            may_be_forgotten: false,
             places: BTreeSet::new(),
             told: BTreeSet::new(),
             text: None,
@@ -406,6 +432,7 @@ impl Observer<Node> for Oracle {
 
     fn ends(&mut self, network: &Network<Node>, node: NodeHandle) {
         self.note_end(network, node);
+        self.note_disk(network, node);
     }
 
     fn after(&mut self, network: &Network<Node>, node: NodeHandle) {

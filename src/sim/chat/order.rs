@@ -33,22 +33,14 @@ impl Oracle {
             return self.breaks(now, Promise::Order, what);
         };
         self.check_place(network, channel, id, place);
-        let is_split = self.weather == Weather::Split;
-        let person = self.person(node);
-        let newest = person.newest.entry(channel.clone()).or_insert(place);
-        let is_before = place < *newest;
-        let (before, max) = (*newest, place.max(*newest));
-        *newest = max;
-        if late != is_before || (late && !is_split) {
+        let may_be_late = !late || self.weather == Weather::Split;
+        let screen = &mut self.person(node).screen;
+        let (newest, is_right) = screen.stands(channel, place, late);
+        if !is_right || !may_be_late {
             let marked = if late { "late" } else { "not late" };
-            let what = format!("{node:?} is shown {id} as {marked} at {place:?}, after one at {before:?}");
+            let what = format!("{node:?} is shown {id} as {marked} at {place:?}, after {newest:?}");
             self.breaks(now, Promise::Order, what);
-        }
-        if late {
-            return;
-        }
-        let last_of_author = self.person(node).last_of.insert((channel.clone(), id.author), id.counter);
-        if Some(id.counter) <= last_of_author {
+        } else if !late && !screen.follows(channel, id) {
             let what = format!("{node:?} is shown {id} after a later one of its author");
             self.breaks(now, Promise::Order, what);
         }

@@ -33,7 +33,10 @@ impl Oracle {
         let mut acknowledged: BTreeMap<&ChannelName, BTreeSet<MessageId>> = BTreeMap::new();
         for (&id, message) in &self.messages {
             match &message.to {
-                to if message.state == SentState::Queued && network.get(id.author).is_some() => {
+                to if message.state == SentState::Queued
+                    && network.get(id.author).is_some()
+                    && !message.may_be_forgotten =>
+                {
                     return Err(format!("{id} to {to} waits for ever"));
                 }
                 Recipient::Channel(channel) if message.is_acknowledged() => {
@@ -78,7 +81,7 @@ impl Oracle {
         for (node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
             // Who comes later is shown the last messages, and here no channel has more.
             if person.joined.contains(channel)
-                && let Some(id) = logged.difference(&person.shown).next()
+                && let Some(id) = logged.difference(person.screen.all()).next()
             {
                 return Err(format!("{node:?} was not shown {id}, which is in the log of {channel}"));
             }
@@ -118,6 +121,9 @@ impl Oracle {
     fn check_channels(&self, network: &Network<Node>, ring: &Ring<'_>) -> Result<(), String> {
         let mut members: BTreeMap<&ChannelName, BTreeSet<NodeHandle>> = BTreeMap::new();
         for (&node, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
+            if let Some(channel) = person.returns_to() {
+                return Err(format!("{node:?} was in {channel} before a crash, and is not again"));
+            }
             for channel in &person.joined {
                 members.entry(channel).or_default().insert(node);
             }
@@ -220,7 +226,7 @@ impl Oracle {
             let Some(key) = message.key() else { continue };
             let is_known = message.is_held_by(id, ring.root(key.id()));
             let missed = |&(&node, person): &(&NodeHandle, &Person)| {
-                let is_member = |channel| person.joined.contains(channel) && !person.shown.contains(id);
+                let is_member = |channel| person.joined.contains(channel) && !person.screen.has(id);
                 network.get(node).is_some()
                     && matches!(&message.to, Recipient::Channel(channel) if is_member(channel))
             };
