@@ -57,6 +57,14 @@ pub struct Options {
     #[arg(long, value_name = "COUNT", default_value_t = 2, allow_negative_numbers = true)]
     pub kill: u32,
 
+    /// How many nodes are killed, one or two neighbours at a time, and started again with what is on their disks.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, allow_negative_numbers = true)]
+    pub restart: u32,
+
+    /// How often all nodes are killed at once, and started again with what is on their disks.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, allow_negative_numbers = true)]
+    pub blackout: u32,
+
     /// How many nodes are frozen for 20 s.
     #[arg(long, value_name = "COUNT", default_value_t = 1, allow_negative_numbers = true)]
     pub freeze: u32,
@@ -70,6 +78,10 @@ pub struct Options {
     /// Which part of the messages between nodes is lost without a word, as 5%.
     #[arg(long, value_name = "PERCENT", default_value = "1%", allow_hyphen_values = true, value_parser = percent)]
     pub loss: f64,
+
+    /// Which part of the messages between nodes arrives twice, as 5%.
+    #[arg(long, value_name = "PERCENT", default_value = "0%", allow_hyphen_values = true, value_parser = percent)]
+    pub duplicate: f64,
 
     /// Tell the story: what people type, what they are told, and what is done to them.
     #[arg(long)]
@@ -113,9 +125,12 @@ impl Options {
             seed: self.seed,
             length: self.minutes,
             kills: self.kill,
+            restarts: self.restart,
+            blackouts: self.blackout,
             freezes: self.freeze,
             split: Some(self.split()).filter(|split| !split.is_zero()),
             loss: self.loss,
+            duplicates: self.duplicate,
         }
     }
 }
@@ -285,7 +300,7 @@ fn percent(text: &str) -> Result<f64, String> {
     let percent = number.filter(|percent| (0.0..=50.0).contains(percent));
     percent
         .map(|percent| percent / 100.0)
-        .ok_or_else(|| "a loss is written as 5%, and is at most 50%".to_owned())
+        .ok_or_else(|| "a part is written as 5%, and is at most 50%".to_owned())
 }
 
 #[cfg(test)]
@@ -304,15 +319,18 @@ mod tests {
     #[test]
     fn options_are_read() {
         let line = "--nodes 50 --seed 7 --minutes 10 --kill 3 --freeze 2 --split 20s --loss 5%";
-        let plan = parse(line).unwrap().plan();
+        let plan = parse(&format!("{line} --restart 4 --blackout 1 --duplicate 2%")).unwrap().plan();
         let wanted = Plan {
             nodes: 50,
             seed: 7,
             length: Duration::from_secs(600),
             kills: 3,
+            restarts: 4,
+            blackouts: 1,
             freezes: 2,
             split: Some(Duration::from_secs(20)),
             loss: 0.05,
+            duplicates: 0.02,
         };
         assert_eq!(plan, wanted);
         assert_eq!(parse("--split 0s").unwrap().plan().split, None);

@@ -26,6 +26,9 @@ fn plan(seed: u64) -> Plan {
         freezes: rng.random_range(0..=4),
         split: rng.random_bool(0.5).then_some(split),
         loss: if rng.random() { rng.random_range(0.0..0.1) } else { 0.0 },
+        duplicates: if rng.random() { rng.random_range(0.0..0.05) } else { 0.0 },
+        restarts: if rng.random() { rng.random_range(0..=nodes / 2) } else { 0 },
+        blackouts: if rng.random_bool(0.25) { rng.random_range(1..=2) } else { 0 },
     }
 }
 
@@ -56,14 +59,16 @@ fn in_five_minutes_of_all_faults_no_promise_is_broken() {
         ("received", sum(|report| report.seen.shown)),
         ("delivered", sum(|report| report.seen.delivered)),
         ("killed", sum(|report| report.killed.into())),
+        ("restarted", sum(|report| report.restarted.into())),
+        ("all switched off and on", sum(|report| report.blackouts.into())),
         ("frozen", sum(|report| report.froze.into())),
         ("cut", sum(|report| report.plan.split.is_some().into())),
         ("failed", sum(|report| report.seen.failed)),
     ];
     println!("{} plays: {sums:?}", reports.len());
     if 1 < reports.len() {
-        for (what, sum) in &sums[..7] {
-            assert!(reports.len() as u64 / 4 < *sum, "{what}: {sum} in {} plays", reports.len());
+        for (what, sum) in &sums[..9] {
+            assert!(reports.len() as u64 / 8 < *sum, "{what}: {sum} in {} plays", reports.len());
         }
     }
 }

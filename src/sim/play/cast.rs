@@ -9,13 +9,17 @@ use super::{Plan, Play, Told, What};
 use crate::chat::event::Recipient;
 use crate::chat::history::HISTORY_MAX;
 use crate::id::NodeHandle;
+use crate::node::kept::Kept;
 use crate::node::{Command, Node};
 use crate::records::channel::LOG_MAX;
-use crate::records::name::Nick;
+use crate::records::name::{Nick, Person};
 use crate::sim::START;
 
 /// The channels of a play.
 pub(super) const CHANNELS: [&str; 3] = ["rust", "chord", "tea"];
+
+/// The name of the network, as it is kept on each disk.
+const NETWORK: &str = "play";
 
 /// How long people wait at least and at most, on average, between two things that they do.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
@@ -23,13 +27,25 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// Who is there, or was.
 #[derive(Debug, Default)]
 pub(super) struct Cast {
-    nicks: BTreeMap<NodeHandle, Nick>,
+    people: BTreeMap<NodeHandle, Guest>,
     texts: u64,
+}
+
+#[derive(Debug)]
+struct Guest {
+    nick: Nick,
+    /// By how much the clock of their node is ahead.
+    skew: Duration,
+    has_exited: bool,
 }
 
 impl Cast {
     pub(super) fn nick(&self, node: NodeHandle) -> &Nick {
-        self.nicks.get(&node).expect("whoever plays has come")
+        &self.people.get(&node).expect("whoever plays has come").nick
+    }
+
+    pub(super) fn has_exited(&self, node: NodeHandle) -> bool {
+        self.people.get(&node).is_some_and(|guest| guest.has_exited)
     }
 
     /// How many messages were said.
@@ -49,16 +65,51 @@ pub(super) fn pause(plan: &Plan) -> Duration {
 impl<F: FnMut(Told<'_>) + 'static> Play<F> {
     /// Someone comes, through a node that is there.
     pub(super) fn comes(&mut self) {
-        let number = 1 + self.cast.nicks.len() as u32;
+        let number = 1 + self.cast.people.len() as u32;
         let [_, a, b, c] = number.to_be_bytes();
         let me = NodeHandle::new(([10, a, b, c], 7000).into());
         let nick: Nick = format!("n{number}").parse().expect("a letter and digits are a name");
         let bootstrap = self.someone();
         let skew = Duration::from_millis(self.network.rng().random_range(0..500));
-        let node = Node::new(nick.clone(), me, self.network.now() + skew).with_history(HISTORY_MAX);
+        self.cast.people.insert(me, Guest { nick, skew, has_exited: false });
+        self.starts(me, bootstrap);
+    }
+
+    /// Someone comes back whose node was killed, where it was, through a node that it knew and that answers.
+    ///
+    /// If none does, it begins a ring; but who was killed before it could keep anyone needs to be told of one.
+    pub(super) fn comes_back(&mut self, me: NodeHandle) {
+        let known = Kept::read(self.network.on_disk(me)).known;
+        let answers = |&node: &NodeHandle| {
+            let is_there = self.network.get(node).is_some() && !self.network.is_frozen(node);
+            is_there && self.network.reached_since(me, node).is_some()
+        };
+        // All are asked at the same time, and the first answer counts.
+        let answering: Vec<NodeHandle> = known.iter().copied().filter(answers).collect();
+        let bootstrap = match answering.len() {
+            0 if known.is_empty() => match self.someone() {
+                Some(other) => Some(other),
+                None => return,
+            },
+            0 => None,
+            many => Some(answering[self.network.rng().random_range(0..many)]),
+        };
+        self.note(&format!("{} is started again", self.cast.nick(me)));
+        self.starts(me, bootstrap);
+    }
+
+    fn starts(&mut self, me: NodeHandle, bootstrap: Option<NodeHandle>) {
+        let Guest { nick, skew, .. } = &self.cast.people[&me];
+        let (nick, skew) = (nick.clone(), *skew);
+        let now = self.network.now() + skew;
+        let mut node = Node::new(nick, me, now).with_history(HISTORY_MAX);
+        if 0 < self.plan.restarts + self.plan.blackouts {
+            let kept = Kept::read(self.network.on_disk(me));
+            assert_eq!(kept.unreadable, 0, "what a node keeps can be read");
+            node = node.with_disk(now, kept, Person::of_node(me.id()), NETWORK);
+        }
         self.network.add_ahead(node, skew);
         self.network.command(me, Command::Start { bootstrap });
-        self.cast.nicks.insert(me, nick);
     }
 
     /// Who is there, not frozen, and has a name.
@@ -105,6 +156,9 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
     /// Who is alone in a part of the network stays: nobody else has what was said there.
     fn exit(&mut self, node: NodeHandle) {
         if self.network.get(node).is_some_and(|node| !node.chord().successors().is_empty()) {
+            if let Some(guest) = self.cast.people.get_mut(&node) {
+                guest.has_exited = true;
+            }
             self.line(node, "exit".to_owned());
         }
     }
@@ -126,8 +180,8 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
 
     /// A private message to someone who is there, or was.
     fn private(&mut self, author: NodeHandle) {
-        let index = self.network.rng().random_range(0..self.cast.nicks.len());
-        let Some(nick) = self.cast.nicks.values().nth(index).cloned() else { return };
+        let index = self.network.rng().random_range(0..self.cast.people.len());
+        let Some(nick) = self.cast.people.values().nth(index).map(|guest| guest.nick.clone()) else { return };
         let text = self.text();
         self.oracle.borrow_mut().will_say(author, Recipient::Nick(nick.clone()), &text);
         self.line(author, format!("msg {nick} {text}"));

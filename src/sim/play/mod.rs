@@ -13,6 +13,7 @@
 //! ```
 
 mod cast;
+mod faults;
 mod report;
 mod silence;
 
@@ -23,9 +24,10 @@ use std::time::Duration;
 use rand::RngExt;
 
 use self::cast::Cast;
+use self::faults::{FREEZE, Fault};
 pub use self::report::Report;
 use super::chat::{Oracle, Weather, kind};
-use super::{Cut, Latency, Links, Network, Observer, START};
+use super::{Latency, Links, Network, Observer, START};
 use crate::chat::event::Event;
 use crate::id::NodeHandle;
 use crate::node::Node;
@@ -38,12 +40,12 @@ pub const NODES: std::ops::RangeInclusive<u32> = 2..=1_000;
 /// The longest time that a chat is played for.
 pub const LENGTH_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a node is frozen.
-const FREEZE: Duration = Duration::from_secs(20);
-
 /// How long after the last fault there must be rest: a lease is renewed meanwhile, and copies are compared
 /// twice, for with the first answer a copy may hear that another root still counts on it.
 const REST: Duration = Duration::from_secs(150);
+
+/// How long a disk takes to write a batch.
+const WRITING: Latency = Latency::Uniform(Duration::from_micros(500), Duration::from_millis(20));
 
 /// How often it is looked whether each channel has a root that works.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -62,12 +64,19 @@ pub struct Plan {
     pub length: Duration,
     /// How many nodes are killed, one or two neighbours at a time.
     pub kills: u32,
+    /// How many nodes are killed, one or two neighbours at a time, and started again where they were, with what is
+    /// on their disks.
+    pub restarts: u32,
+    /// How often all nodes are killed at once, and started again.
+    pub blackouts: u32,
     /// How many nodes are frozen, for 20 s each.
     pub freezes: u32,
     /// For how long the network is cut in two, once.
     pub split: Option<Duration>,
     /// Which part of the messages between nodes is lost without a word, from 0 to 1.
     pub loss: f64,
+    /// Which part of the messages between nodes arrives twice, from 0 to 1.
+    pub duplicates: f64,
 }
 
 impl Default for Plan {
@@ -77,9 +86,12 @@ impl Default for Plan {
             seed: 0,
             length: Duration::from_secs(5 * 60),
             kills: 0,
+            restarts: 0,
+            blackouts: 0,
             freezes: 0,
             split: None,
             loss: 0.0,
+            duplicates: 0.0,
         }
     }
 }
@@ -102,15 +114,6 @@ pub enum What<'a> {
     Event(NodeHandle, &'a Event),
     /// Something is done to nodes or to the network.
     Fault(&'a str),
-}
-
-/// Something that is done to nodes or to the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    Kill,
-    Freeze,
-    Cut,
-    Heal,
 }
 
 /// Hands on what people are told.
@@ -170,6 +173,9 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             jitter: Latency::Uniform(millis(0), millis(jitter)),
             ..Links::good()
         };
+        if 0 < plan.restarts + plan.blackouts {
+            network.give_disks(WRITING);
+        }
         network.classify(kind);
         let oracle = Rc::new(RefCell::new(Oracle::counting(Weather::Split)));
         network.observe(Rc::clone(&oracle));
@@ -217,6 +223,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         let start = self.network.now();
         let end = start + self.plan.length;
         self.network.links.loss = self.plan.loss;
+        self.network.links.duplicates = self.plan.duplicates;
         if 0.0 < self.plan.loss {
             self.disturb(self.plan.length);
         }
@@ -236,87 +243,6 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
                 next_act = now + pause.mul_f64(self.network.rng().random_range(0.0..2.0));
             }
         }
-    }
-
-    fn plan_faults(&mut self, start: Time) {
-        let span = self.plan.length;
-        let mut faults = Vec::new();
-        let rng = self.network.rng();
-        let kills = std::iter::repeat_n(Fault::Kill, self.plan.kills as usize);
-        for fault in kills.chain(std::iter::repeat_n(Fault::Freeze, self.plan.freezes as usize)) {
-            faults.push((start + span.mul_f64(rng.random_range(0.05..0.9)), fault));
-        }
-        if let Some(split) = self.plan.split {
-            let room = span.saturating_sub(split).mul_f64(0.9);
-            let at = start + room.mul_f64(rng.random_range(0.05..1.0));
-            faults.extend([(at, Fault::Cut), (at + split, Fault::Heal)]);
-        }
-        faults.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        self.faults = faults;
-    }
-
-    /// Something goes wrong for so long.
-    fn disturb(&mut self, duration: Duration) {
-        self.disturbed_until = self.disturbed_until.max(self.network.now() + duration);
-        self.oracle.borrow_mut().disturbed_until(self.disturbed_until);
-    }
-
-    fn fail(&mut self, fault: Fault) {
-        match fault {
-            Fault::Kill => self.kill(),
-            Fault::Freeze => {
-                let Some(node) = self.someone() else { return };
-                self.report.froze += 1;
-                self.note(&format!("{} is frozen for {} s", self.cast.nick(node), FREEZE.as_secs()));
-                self.network.freeze(node, FREEZE);
-                self.disturb(FREEZE);
-            }
-            Fault::Cut => {
-                let salt = self.network.rng().random();
-                let cut = if self.network.rng().random() { Cut::Silent } else { Cut::Refused };
-                self.salt = Some(salt);
-                self.network.partition(cut, move |node| part(salt, node));
-                self.note("the network is cut in two");
-                self.disturb(self.plan.split.unwrap_or_default());
-            }
-            Fault::Heal => self.heal(),
-        }
-    }
-
-    fn heal(&mut self) {
-        if self.salt.take().is_some() {
-            self.network.heal();
-            self.disturb(Duration::ZERO);
-            self.note("the network is whole again");
-        }
-    }
-
-    /// One node is killed, or two neighbours at once; not so many that nobody keeps what is acknowledged.
-    fn kill(&mut self) {
-        if self.plan.kills <= self.report.killed {
-            return;
-        }
-        let both = self.report.killed + 1 < self.plan.kills && self.network.rng().random();
-        let mut ready = self.ready();
-        while 2 < ready.len() {
-            let index = self.network.rng().random_range(0..ready.len());
-            let node = ready.swap_remove(index);
-            let mut gone = vec![node];
-            let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
-            gone.extend(next.filter(|&next| both && self.network.get(next).is_some()));
-            if self.oracle.borrow().is_kept_somewhere_without(&self.network, &gone) {
-                self.report.killed += gone.len() as u32;
-                let nicks: Vec<_> = gone.iter().map(|&node| self.cast.nick(node).to_string()).collect();
-                self.note(&format!("{} killed", nicks.join(" and ")));
-                self.network.crash_at_once(&gone);
-                self.disturb(Duration::ZERO);
-                return;
-            }
-        }
-        // Two may die again once what they kept has been copied.
-        let soon = self.network.now() + Duration::from_secs(1);
-        self.faults.push((soon, Fault::Kill));
-        self.faults.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     }
 
     fn note(&self, what: &str) {
@@ -341,6 +267,8 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
     fn rest(&mut self) {
         self.heal();
         self.network.links.loss = 0.0;
+        self.network.links.duplicates = 0.0;
+        self.bring_all_back();
         self.note("the faults stop");
         let (begin, deadline) = (self.network.now(), self.network.now() + FREEZE + REST);
         let oracle = Rc::clone(&self.oracle);

@@ -31,6 +31,10 @@ pub struct Report {
     pub outage: Duration,
     /// How many nodes were killed.
     pub killed: u32,
+    /// How many nodes were killed and started again.
+    pub restarted: u32,
+    /// How often all were.
+    pub blackouts: u32,
     /// How many nodes were frozen.
     pub froze: u32,
     /// How many nodes are there in the end.
@@ -49,22 +53,36 @@ impl Report {
 
     /// The command that plays the same again.
     pub fn command(&self) -> String {
-        let Plan { nodes, seed, length, kills, freezes, split, loss } = &self.plan;
+        let Plan { nodes, seed, length, kills, freezes, split, loss, .. } = &self.plan;
+        let Plan { restarts, blackouts, duplicates, .. } = &self.plan;
         let minutes = length.as_secs_f64() / 60.0;
         let split = time(split.unwrap_or_default());
-        format!(
+        let mut command = format!(
             "chat sim --nodes {nodes} --seed {seed} --minutes {minutes} --kill {kills} --freeze {freezes} --split {split} --loss {}%",
             loss * 100.0
-        )
+        );
+        if 0 < *restarts {
+            command += &format!(" --restart {restarts}");
+        }
+        if 0 < *blackouts {
+            command += &format!(" --blackout {blackouts}");
+        }
+        if 0.0 < *duplicates {
+            command += &format!(" --duplicate {}%", duplicates * 100.0);
+        }
+        command
     }
 
     /// The faults that were asked for and not played, each with the reason.
     fn not_played(&self) -> impl Iterator<Item = String> {
-        let Plan { kills, freezes, .. } = self.plan;
+        let Plan { kills, restarts, freezes, .. } = self.plan;
         let why_no_kill = "who is killed leaves two others at least, who keep what it kept";
         let why_no_freeze = "nobody was there who could be frozen";
-        let faults =
-            [("kills", kills, self.killed, why_no_kill), ("freezes", freezes, self.froze, why_no_freeze)];
+        let faults = [
+            ("kills", kills, self.killed, why_no_kill),
+            ("restarts", restarts, self.restarted, why_no_kill),
+            ("freezes", freezes, self.froze, why_no_freeze),
+        ];
         let missing = faults.into_iter().filter(|(_, asked, played, _)| played < asked);
         missing.map(|(what, asked, played, why)| format!("{what}: {asked} asked, {played} played: {why}"))
     }
@@ -72,13 +90,23 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { nodes, split, loss, .. } = &self.plan;
+        let Plan { nodes, split, loss, duplicates, .. } = &self.plan;
         let length = length(self.plan.length);
         write!(f, "{nodes} people, {length}: {} killed, {} frozen", self.killed, self.froze)?;
+        if 0 < self.restarted {
+            write!(f, ", {} restarted", self.restarted)?;
+        }
+        if 0 < self.blackouts {
+            write!(f, ", all switched off and on {} times", self.blackouts)?;
+        }
         if let Some(split) = split {
             write!(f, ", cut in two for {} s", split.as_secs_f64())?;
         }
-        writeln!(f, ", {} % of the messages between nodes lost", loss * 100.0)?;
+        write!(f, ", {} % of the messages between nodes lost", loss * 100.0)?;
+        if 0.0 < *duplicates {
+            write!(f, ", {} % doubled", duplicates * 100.0)?;
+        }
+        writeln!(f)?;
         for fault in self.not_played() {
             writeln!(f, "  {fault}")?;
         }
@@ -148,7 +176,9 @@ mod tests {
         assert_eq!(report(plan.clone()).command(), command);
         let short =
             Plan { length: Duration::from_millis(600), split: Some(Duration::from_millis(200)), ..plan };
-        assert!(report(short).command().contains("--minutes 0.01 --kill 0 --freeze 0 --split 200ms"));
+        assert!(report(short.clone()).command().contains("--minutes 0.01 --kill 0 --freeze 0 --split 200ms"));
+        let more = Plan { restarts: 2, blackouts: 1, duplicates: 0.01, ..short };
+        assert!(report(more).command().ends_with("--loss 5% --restart 2 --blackout 1 --duplicate 1%"));
     }
 
     #[test]
