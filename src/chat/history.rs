@@ -219,9 +219,10 @@ impl Chat {
     }
 
     /// What has come since the user joined is shown now.
-    fn finish_reading(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
+    pub(super) fn finish_reading(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
         let Some(session) = self.sessions.get_mut(channel) else { return };
         session.reading = None;
+        session.history = 0;
         // What was answered meanwhile was not taken.
         if std::mem::take(&mut session.asks_again) || session.away.is_some() {
             self.catch_up(cx, channel);

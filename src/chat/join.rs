@@ -96,9 +96,10 @@ pub(super) struct Session {
     pub(super) stage: Stage,
     /// Who was the root of the channel when the user joined it or renewed the membership last.
     pub(super) root: Option<NodeHandle>,
-    /// How many messages from before are shown.
+    /// How many messages from before are still to be shown.
     pub(super) history: usize,
-    /// Whether a former self was in the channel: instead of the last messages, the missed ones are shown.
+    /// Whether a former self was in the channel: if that one was shown the last messages, this one is shown
+    /// those that it missed.
     pub(super) returns: bool,
     /// The request with which they are being read: what comes meanwhile is shown after them.
     pub(super) reading: Option<Number>,
@@ -254,8 +255,8 @@ impl Chat {
         let Some(session) = self.sessions.get_mut(&channel) else { return };
         session.stage = Stage::Joined;
         session.root = Some(from);
-        let (history, returns) = (session.history, session.returns);
-        if !returns {
+        let (history, has_begun) = (session.history, session.returns && session.history == 0);
+        if !has_begun {
             session.seen = answer.last;
             session.from = answer.last;
         }
@@ -268,9 +269,9 @@ impl Chat {
         let members = nicks(answer.members);
         cx.tell(Event::Joined { channel: channel.clone(), members });
         match answer.last {
-            _ if returns => self.catch_up_after_absence(cx, &channel),
+            _ if has_begun => self.catch_up_after_absence(cx, &channel),
             Some(last) if 0 < history => self.read_up_to(cx, channel, last, history, Purpose::Joined),
-            _ => self.show_ahead(cx, &channel),
+            _ => self.finish_reading(cx, &channel),
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Seen {
     pub from: Option<Place>,
     /// The place of the last message that was shown.
     pub upto: Option<Place>,
+    /// How many messages from before the user is still to be shown, who has just joined.
+    pub history: u16,
 }
 
 /// A change of what is kept: under this key, now this or nothing, to be written within this time.
@@ -296,6 +298,7 @@ impl Session {
         let newest = shown.newest();
         Session {
             returns: true,
+            history: seen.history.into(),
             from: seen.from,
             before: seen.from,
             seen: seen.upto,
@@ -306,7 +309,8 @@ impl Session {
     }
 
     fn seen_so_far(&self) -> Seen {
-        Seen { from: self.from, upto: self.seen }
+        let from = if self.history == 0 { self.from } else { self.before };
+        Seen { from, upto: self.seen, history: u16::try_from(self.history).unwrap_or(u16::MAX) }
     }
 
     /// Whether the user is in the channel, or was until a restart.

@@ -170,6 +170,28 @@ fn what_was_said_before_a_restart_and_not_shown_is_shown_as_such_however_short_i
 }
 
 #[test]
+fn who_joined_and_was_not_shown_the_last_messages_before_a_restart_is_shown_them_after() {
+    let mut disk = Disk::default();
+    let (mut node, _) = disk.start(NOW);
+    for text in 1..=60 {
+        (node, _) = disk.types(node, NOW, &format!("send #rust {text}"));
+    }
+    let before = disk.0.clone();
+    let (_, outputs) = disk.types(node, NOW, "join #rust");
+    let last: Vec<String> = (11..=60).map(|text| text.to_string()).collect();
+    assert_eq!(texts(&events(outputs.clone())), last);
+    // That the user is in the channel was written, and what was shown was not.
+    let mut joined = Disk(before);
+    let at_once = |output: &&Said| matches!(output, Output::Keep(keep) if keep.within.is_zero());
+    joined.write(&outputs.iter().filter(at_once).cloned().collect::<Vec<_>>());
+    let (node, outputs) = joined.start(after(1));
+    assert_eq!(texts(&events(outputs)), last);
+    joined.types(node, after(2), "send #rust 61");
+    let (_, outputs) = joined.start(after(3));
+    assert_eq!(texts(&events(outputs)), [""; 0], "now they were shown");
+}
+
+#[test]
 fn who_exits_is_in_their_channels_again_at_the_next_start() {
     let mut disk = Disk::default();
     let (node, _) = disk.start(NOW);
