@@ -14,6 +14,8 @@ use crate::chat::{Chat, Context};
 use crate::chord::{self, Chord, Failure, Message, Request, SUCCESSORS, Upcall};
 use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine, Output};
+#[cfg(test)]
+use crate::records::Mutant;
 use crate::records::Records;
 use crate::records::name::{Nick, Person};
 use crate::time::Time;
@@ -98,8 +100,9 @@ impl Node {
     }
 
     #[cfg(test)]
-    pub(crate) fn set_unites_sets(&mut self, unites_sets: bool) {
-        self.records.unites_sets = unites_sets;
+    pub(crate) fn with_mutant(mut self, mutant: Option<Mutant>) -> Node {
+        self.records.set_mutant(mutant);
+        self
     }
 
     /// Its user's chat.

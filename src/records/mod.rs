@@ -17,6 +17,7 @@ pub mod kept;
 pub mod lease;
 pub mod mailbox;
 pub mod message;
+mod mutant;
 pub mod name;
 mod push;
 pub(crate) mod repair;
@@ -34,6 +35,7 @@ use self::claims::{Claim, Claims};
 use self::lease::Age;
 use self::mailbox::{Holder, Letter, Mailbox};
 pub use self::message::Message;
+pub(crate) use self::mutant::Mutant;
 use self::name::{ChannelName, Nick};
 use crate::chord::{Chord, Range};
 use crate::id::{Id, NodeHandle};
@@ -150,9 +152,8 @@ pub struct Records {
     healed: BTreeSet<RecordKey>,
     /// What is to be written to the disk, if there is one.
     changed: kept::Changed,
-    /// A shortcut that breaks records: tests switch it on to show that it is noticed.
     #[cfg(test)]
-    pub(crate) unites_sets: bool,
+    mutant: Option<Mutant>,
 }
 
 /// A record has moved; the node tells its user.
@@ -238,8 +239,7 @@ impl Records {
 
     /// Learns a statement from another node.
     fn learn(&mut self, now: Time, key: &RecordKey, statement: Statement) {
-        #[cfg(test)]
-        if self.unites_sets {
+        if self.is(Mutant::UnitesSets) {
             return self.unite(now, key, statement);
         }
         let member = match (key, &statement) {
@@ -255,8 +255,7 @@ impl Records {
         }
     }
 
-    /// "The two lists are joined to a union" (the assignment): who is in either is in, however old that is.
-    #[cfg(test)]
+    /// What [`Mutant::UnitesSets`] learns.
     fn unite(&mut self, now: Time, key: &RecordKey, statement: Statement) {
         match statement {
             Statement::Member(member, _) if !member.joined => {}

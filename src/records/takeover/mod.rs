@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::sources::{Source, Takeover, ask};
-use super::{Message, RecordKey, Records, Statement, Why};
+use super::{Message, Mutant, RecordKey, Records, Statement, Why};
 use crate::chord::{self, Chord, Range, Update};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
@@ -275,13 +275,16 @@ impl Records {
 
     fn finish_takeovers<P: Clone>(&mut self, now: Time, chord: &Chord<P>) {
         let successor = chord.successors().first();
+        let believes_one = self.is(Mutant::BelievesTheFirst);
         let (finished, running) = std::mem::take(&mut self.takeovers.running)
             .into_iter()
-            .partition::<Vec<_>, _>(|takeover| takeover.is_finished(successor));
+            .partition::<Vec<_>, _>(|takeover| takeover.is_finished(successor, believes_one));
         self.takeovers.running = running;
         for takeover in finished {
             // The copies have been told of this range by another root, or not at all.
-            self.restamp(takeover.range);
+            if !self.is(Mutant::KeepsToItself) {
+                self.restamp(takeover.range);
+            }
             self.remind_members(now, takeover.range);
         }
     }

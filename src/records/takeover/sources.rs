@@ -114,10 +114,14 @@ impl Takeover {
     /// Whether all have answered, or have had the time to.
     ///
     /// A node that joins is the root only once its successor has stopped being it.
-    pub(super) fn is_finished(&self, successor: Option<&NodeHandle>) -> bool {
+    /// A mutant `believes_one` of those it asks after a crash.
+    pub(super) fn is_finished(&self, successor: Option<&NodeHandle>, believes_one: bool) -> bool {
         let is_done = |source: &Source| matches!(source, Source::Done { .. });
         let is_accepted = self.why != Why::NewPredecessor
             || successor.is_none_or(|it| self.sources.get(it) == Some(&Source::Done { to_successor: true }));
+        if believes_one && self.why == Why::Crash && self.sources.values().any(is_done) {
+            return true;
+        }
         is_accepted && (self.deadline.is_none() || self.sources.values().all(is_done))
     }
 

@@ -16,9 +16,9 @@ use crate::chord::message::{Body, Route};
 use crate::id::{Id, NodeHandle};
 use crate::machine::{Input, Machine, Output};
 use crate::node::{Command, Node};
-use crate::records::RecordKey;
 use crate::records::channel::Membership;
 use crate::records::name::ChannelName;
+use crate::records::{Mutant, RecordKey};
 use crate::sim::{Act, Order, Report, START, Scenario, Violation, World};
 use crate::time::Time;
 
@@ -107,10 +107,9 @@ fn ring() -> (NodeHandle, NodeHandle) {
     (o, n)
 }
 
-fn node(name: &str, me: NodeHandle, unites_sets: bool) -> Actor {
-    let mut node = Node::new(name.parse().expect("a good nick"), me, START);
-    node.set_unites_sets(unites_sets);
-    Actor::Node(Box::new(node))
+fn node(name: &str, me: NodeHandle, mutant: Option<Mutant>) -> Actor {
+    let node = Node::new(name.parse().expect("a good nick"), me, START);
+    Actor::Node(Box::new(node.with_mutant(mutant)))
 }
 
 /// What `name` says through `via`: that they are in the channel, or no longer.
@@ -131,10 +130,10 @@ fn says(name: &str, joined: bool, via: NodeHandle) -> Act<Actor> {
 }
 
 /// O alone is the root, with the members a and b.
-fn start(unites_sets: bool) -> World<Actor> {
+fn start(mutant: Option<Mutant>) -> World<Actor> {
     let (o, _) = ring();
     let mut world = World::new(0);
-    world.add(node("o", o, unites_sets));
+    world.add(node("o", o, mutant));
     world.command(o, Task::Node(Command::Start { bootstrap: None }));
     for (name, port) in PEOPLE {
         world.add(Actor::Person { me: address(port), answered: false });
@@ -155,9 +154,9 @@ fn pair() -> (World<Actor>, NodeHandle, NodeHandle) {
     let keeps = |node: &NodeHandle| !key.in_arc(o.id(), node.id());
     let m = (7001..).map(address).find(keeps).expect("half of all nodes do");
     let mut world = World::new(0);
-    world.add(node("o", o, false));
+    world.add(node("o", o, None));
     world.command(o, Task::Node(Command::Start { bootstrap: None }));
-    world.add(node("m", m, false));
+    world.add(node("m", m, None));
     world.command(m, Task::Node(Command::Start { bootstrap: Some(o) }));
     world.settle(4);
     world.command(m, Task::Node(Command::Line("join rust".to_owned())));
@@ -170,12 +169,12 @@ fn is_in_ring(actor: &Actor) -> bool {
 }
 
 /// N becomes O's predecessor; c joins through N, d joins through O, a leaves through N, b leaves through O.
-fn explore(unites_sets: bool) -> Result<Report, Violation> {
+fn explore(mutant: Option<Mutant>) -> Result<Report, Violation> {
     let (o, n) = ring();
     let people: BTreeSet<NodeHandle> = PEOPLE.iter().map(|(_, port)| address(*port)).collect();
     let joins = Task::Node(Command::Start { bootstrap: Some(o) });
-    Scenario::new(start(unites_sets))
-        .script([Act::Start(node("n", n, unites_sets)), Act::Command(n, joins)])
+    Scenario::new(start(mutant))
+        .script([Act::Start(node("n", n, mutant)), Act::Command(n, joins)])
         // Who speaks to N before it is a member speaks to nobody.
         .script([says("c", true, n).when(n, is_in_ring)])
         .script([says("a", false, n).when(n, is_in_ring)])
@@ -218,14 +217,14 @@ fn check(world: &mut World<Actor>, root: NodeHandle) -> Result<(), String> {
 
 #[test]
 fn a_channel_has_the_same_members_in_every_order_of_joins_leaves_and_migration() {
-    let report = explore(false).unwrap();
+    let report = explore(None).unwrap();
     println!("{report:?}");
     assert!(50_000 < report.states, "{report:?}");
 }
 
 #[test]
 fn lists_that_are_joined_to_a_union_bring_back_who_has_left() {
-    let violation = explore(true).unwrap_err();
+    let violation = explore(Some(Mutant::UnitesSets)).unwrap_err();
     assert!(violation.what.contains("the members are"), "{violation}");
 }
 

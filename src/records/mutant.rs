@@ -1,0 +1,35 @@
+//! Shortcuts that break records: tests switch them on to show that each is noticed.
+//!
+//! Outside tests, no node has one, and the compiler removes the questions.
+
+use super::Records;
+
+/// A shortcut that other implementations take, or that is easily taken by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mutant {
+    /// "The two lists are joined to a union" (the assignment): who is in either is in, however old that is.
+    UnitesSets,
+    /// Acknowledges what one copy less has.
+    AcknowledgesSooner,
+    /// A new root goes by what the first one says whom it asks.
+    BelievesTheFirst,
+    /// A new root does not tell its copies what it has learnt while it took over.
+    KeepsToItself,
+}
+
+impl Records {
+    #[cfg(test)]
+    pub(crate) fn set_mutant(&mut self, mutant: Option<Mutant>) {
+        self.mutant = mutant;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    #[cfg(not(test))]
+    pub(super) const fn is(&self, _: Mutant) -> bool {
+        false
+    }
+}
