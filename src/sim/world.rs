@@ -2,9 +2,10 @@
 //!
 //! Whatever is under way may be the next to arrive.
 //! The detection of failures is perfect: a message to a node that does not run comes back
-//! to its sender, and none that runs is ever called unreachable.
+//! to its sender, unless that node was cut off without a word; and none that runs is ever called
+//! unreachable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ pub struct World<M: Simulated> {
     pub told: Vec<(NodeHandle, M::Event)>,
     now: Time,
     machines: BTreeMap<NodeHandle, M>,
+    /// Those who have ended without a word.
+    cut_off: BTreeSet<NodeHandle>,
     in_flight: Vec<Flight<M::Message>>,
     outputs: Vec<Output<M::Event, M::Message>>,
     buffer: Vec<u8>,
@@ -101,18 +104,25 @@ impl<M: Simulated> World<M> {
             told: Vec::new(),
             now: START,
             machines: BTreeMap::new(),
+            cut_off: BTreeSet::new(),
             in_flight: Vec::new(),
             outputs: Vec::new(),
             buffer: Vec::new(),
         }
     }
 
-    pub(super) fn of(now: Time, machines: Vec<M>, in_flight: Vec<Flight<M::Message>>) -> World<M> {
+    pub(super) fn of(
+        now: Time,
+        machines: Vec<M>,
+        in_flight: Vec<Flight<M::Message>>,
+        cut_off: BTreeSet<NodeHandle>,
+    ) -> World<M> {
         let mut world = World::new(0);
         world.trace.keep(0);
         world.now = now;
         world.machines = machines.into_iter().map(|machine| (machine.me(), machine)).collect();
         world.in_flight = in_flight;
+        world.cut_off = cut_off;
         world
     }
 
@@ -130,6 +140,7 @@ impl<M: Simulated> World<M> {
     pub fn add(&mut self, machine: M) {
         let node = machine.me();
         self.trace.add(self.now, || What::Fate { node, verb: "starts" });
+        self.cut_off.remove(&node);
         let before = self.machines.insert(node, machine);
         assert!(before.is_none(), "one node at a time runs at {node:?}");
     }
@@ -138,6 +149,13 @@ impl<M: Simulated> World<M> {
     pub fn crash(&mut self, node: NodeHandle) {
         self.trace.add(self.now, || What::Fate { node, verb: "crashes" });
         self.end(node);
+    }
+
+    /// Kills a node, if it runs, and loses what is sent to it from now on.
+    pub fn cut_off(&mut self, node: NodeHandle) {
+        self.trace.add(self.now, || What::Fate { node, verb: "falls silent" });
+        self.end(node);
+        self.cut_off.insert(node);
     }
 
     fn end(&mut self, node: NodeHandle) {
@@ -181,6 +199,7 @@ impl<M: Simulated> World<M> {
         let flight = self.in_flight.remove(index);
         let flight = match self.machines.contains_key(&flight.pair().1) {
             true => Some(flight),
+            false if self.cut_off.contains(&flight.pair().1) => None,
             false => flight.bounced(),
         };
         let Some(flight) = flight else { return };

@@ -6,6 +6,8 @@
 //! before, by whatever way, are not tried again: so orders that make no difference meet
 //! after a few steps, and nothing is left out.
 //!
+//! What a node has sent before it crashes or is cut off may be lost: that is one more thing that can happen next.
+//!
 //! Machines and messages are numbered when they are first seen, and a state is a short
 //! list of numbers. What a machine does with an input is computed once.
 //!

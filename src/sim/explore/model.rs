@@ -36,6 +36,8 @@ pub(super) enum Choice {
     /// It arrives, and will arrive again.
     Repeat(u32),
     Lose(u32),
+    /// Its sender has crashed: it is lost, with what was sent after it if messages have an order.
+    Cut(u32),
     /// The next act of a script.
     Act(usize),
 }
@@ -138,16 +140,18 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
             if before.replace(key) == Some(key) {
                 continue;
             }
-            let Flight::Message { from, to, message } = self.flights.get(flight) else {
-                choices.push(Choice::Deliver(flight));
-                continue;
-            };
-            if self.scenario.at_once.as_ref().is_some_and(|at_once| at_once(*from, *to, message)) {
+            let arriving = self.flights.get(flight);
+            if self.arrives_at_once(state, arriving) {
                 choices.clear();
                 choices.push(Choice::Deliver(flight));
                 return;
             }
             choices.push(Choice::Deliver(flight));
+            let Flight::Message { from, .. } = arriving else { continue };
+            if self.ended_by(state, *from).is_some() {
+                choices.push(Choice::Cut(flight));
+                continue;
+            }
             if 0 < state.losses {
                 choices.push(Choice::Lose(flight));
             }
@@ -160,6 +164,37 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
                 choices.push(Choice::Act(script));
             }
         }
+    }
+
+    fn arrives_at_once(&self, state: &State, flight: &Flight<M::Message>) -> bool {
+        let Scenario { at_once, news_at_once, ends_at_once, .. } = self.scenario;
+        let is_subject = match flight {
+            Flight::Message { from, to, message } => {
+                at_once.as_ref().is_none_or(|at_once| !at_once(*from, *to, message))
+            }
+            Flight::Unreachable { node, .. } => {
+                news_at_once.as_ref().is_none_or(|news_at_once| !news_at_once(*node))
+            }
+        };
+        let is_from_the_dead = || match flight {
+            Flight::Message { from, .. } => self.ended_by(state, *from).is_some(),
+            Flight::Unreachable { .. } => false,
+        };
+        !is_subject || (*ends_at_once && self.waiting(state).is_none() && !is_from_the_dead())
+    }
+
+    /// The act that has ended the node, if it does not run any more; the first one, if there are several.
+    fn ended_by(&self, state: &State, node: NodeHandle) -> Option<&'s Act<M>> {
+        if self.machine(state, node).is_some() {
+            return None;
+        }
+        let done = |(script, done): (&'s Vec<Act<M>>, &u16)| &script[..usize::from(*done)];
+        let mut acts = self.scenario.scripts.iter().zip(&state.acts).flat_map(done);
+        acts.find(|act| ended(act) == Some(node))
+    }
+
+    fn is_cut_off(&self, state: &State, node: NodeHandle) -> bool {
+        self.ended_by(state, node).is_some_and(|act| matches!(act.itself(), Act::CutOff(_)))
     }
 
     /// The act that some script still has to do.
@@ -182,7 +217,7 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
                 self.machine(state, *node).is_some_and(condition) && self.can_take_place(state, act)
             }
             Act::Start(machine) => self.machine(state, machine.me()).is_none(),
-            Act::Command(..) | Act::Crash(..) | Act::Wake(_) => true,
+            Act::Command(..) | Act::Crash(..) | Act::CutOff(_) | Act::Wake(_) => true,
         }
     }
 
@@ -212,6 +247,7 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
                 next.losses -= 1;
                 take(&mut next.in_flight, flight);
             }
+            Choice::Cut(flight) => self.cut(&mut next, flight),
             Choice::Act(script) => {
                 next.acts[script] += 1;
                 if let Some(act) = self.next_act(state, script) {
@@ -228,6 +264,9 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
             let cause = Cause::Flight(flight);
             return self.step(state, to, cause, |search| search.flights.get(flight).clone().into_input().1);
         }
+        if self.is_cut_off(state, to) {
+            return Ok(());
+        }
         // The news that nobody runs there is at the sender when the message would have been there.
         if let Some(back) = self.flights.get(flight).clone().bounced() {
             let sender = back.pair().1;
@@ -237,6 +276,18 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
             }
         }
         Ok(())
+    }
+
+    fn cut(&self, state: &mut State, flight: u32) {
+        if self.scenario.order == Order::Any {
+            return take(&mut state.in_flight, flight);
+        }
+        let pair = self.pair_of[flight as usize];
+        let is_lost = |other: u32| {
+            let is_message = matches!(self.flights.get(other), Flight::Message { .. });
+            is_message && self.pair_of[other as usize] == pair
+        };
+        state.in_flight.retain(|other| !is_lost(*other));
     }
 
     fn act(&mut self, state: &mut State, act: &'s Act<M>, cause: Cause) -> Result<(), String> {
@@ -259,6 +310,7 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
                 let broken: Vec<u32> = broken.map(|flight| self.flight(flight)).collect();
                 self.launch(state, &broken);
             }
+            Act::CutOff(node) => self.end(state, *node),
             Act::Wake(node) => {
                 if let Some(at) = self.machine(state, *node).and_then(M::next_wakeup) {
                     state.now = state.now.max(at);
@@ -348,14 +400,20 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
     pub(super) fn world(&self, state: &State) -> World<M> {
         let machines = state.machines.iter().flatten().map(|machine| self.machines.get(*machine).clone());
         let in_flight = state.in_flight.iter().map(|flight| self.flights.get(*flight).clone());
-        World::of(state.now, machines.collect(), in_flight.collect())
+        let acts = self.scenario.scripts.iter().flatten();
+        let cut_off = acts.filter_map(ended).filter(|&node| self.is_cut_off(state, node));
+        World::of(state.now, machines.collect(), in_flight.collect(), cut_off.collect())
     }
 
     pub(super) fn describe(&self, state: &State, choice: Choice) -> String {
         let input = |flight: u32| {
             let flight = self.flights.get(flight).clone();
             let (to, runs) = (flight.pair().1, self.machine(state, flight.pair().1).is_some());
-            let back = if runs { Some(flight) } else { flight.bounced() };
+            let back = match runs {
+                true => Some(flight),
+                false if self.is_cut_off(state, to) => None,
+                false => flight.bounced(),
+            };
             match back.map(Flight::into_input::<()>) {
                 Some((node, input)) => What::of(node, &input).to_string(),
                 None => format!("{to:?} is gone"),
@@ -364,7 +422,7 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         match choice {
             Choice::Deliver(flight) => input(flight),
             Choice::Repeat(flight) => format!("{} (not for the last time)", input(flight)),
-            Choice::Lose(flight) => match self.flights.get(flight).clone() {
+            Choice::Lose(flight) | Choice::Cut(flight) => match self.flights.get(flight).clone() {
                 Flight::Message { from, to, message } => What::Lost { from, to, message }.to_string(),
                 Flight::Unreachable { .. } => String::new(),
             },
@@ -375,10 +433,17 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
 
 /// The machine that `act` starts, if it does.
 fn started<M: Explorable>(act: &Act<M>) -> Option<&M> {
-    match act {
+    match act.itself() {
         Act::Start(machine) => Some(machine),
-        Act::When(_, _, act) => started(act),
-        Act::Command(..) | Act::Crash(..) | Act::Wake(_) => None,
+        _ => None,
+    }
+}
+
+/// The node that `act` ends, if it does.
+fn ended<M: Explorable>(act: &Act<M>) -> Option<NodeHandle> {
+    match act.itself() {
+        Act::Crash(node, _) | Act::CutOff(node) => Some(*node),
+        _ => None,
     }
 }
 

@@ -22,7 +22,10 @@ pub enum Act<M: Explorable> {
     Start(M),
     /// Kills a node. Each of the peers that are named hears that its connection broke;
     /// whoever sends to the node later gets the message back.
+    /// What the node has sent may arrive or be lost, with [`Order::Fifo`] from some message on.
     Crash(NodeHandle, Vec<NodeHandle>),
+    /// Cuts a node off without a word: what is sent to it is lost, and what it has sent as with a crash.
+    CutOff(NodeHandle),
     /// Lets it be as late as the node's next wake-up, and wakes it.
     Wake(NodeHandle),
     /// The act that follows waits until the node runs and the condition holds.
@@ -37,6 +40,14 @@ impl<M: Explorable> Act<M> {
     pub fn when(self, node: NodeHandle, condition: Condition<M>) -> Act<M> {
         Act::When(node, condition, Box::new(self))
     }
+
+    /// What is done, without what it waits for.
+    pub(super) fn itself(&self) -> &Act<M> {
+        match self {
+            Act::When(_, _, act) => act.itself(),
+            act => act,
+        }
+    }
 }
 
 impl<M: Explorable> fmt::Display for Act<M> {
@@ -45,6 +56,7 @@ impl<M: Explorable> fmt::Display for Act<M> {
             Act::Command(node, command) => write!(f, "{node:?} is asked for {command:?}"),
             Act::Start(machine) => write!(f, "{:?} starts", machine.me()),
             Act::Crash(node, _) => write!(f, "{node:?} crashes"),
+            Act::CutOff(node) => write!(f, "{node:?} falls silent"),
             Act::Wake(node) => write!(f, "{node:?} wakes up"),
             Act::When(_, _, act) => act.fmt(f),
         }
@@ -66,12 +78,15 @@ pub struct Scenario<'a, M: Explorable, H: Clone + Ord = ()> {
     pub(super) remember: Remember<'a, M, H>,
     pub(super) always: Option<Check<'a, M, H>>,
     pub(super) at_once: Option<AtOnce<'a, M>>,
+    pub(super) news_at_once: Option<NewsAtOnce<'a>>,
+    pub(super) ends_at_once: bool,
 }
 
 type Remember<'a, M, H> = Box<dyn Fn(&mut H, NodeHandle, &<M as crate::machine::Machine>::Event) + 'a>;
 type Check<'a, M, H> = Box<dyn Fn(&World<M>, &H) -> Result<(), String> + 'a>;
 type AtOnce<'a, M> =
     Box<dyn Fn(NodeHandle, NodeHandle, &<M as crate::machine::Machine>::Message) -> bool + 'a>;
+type NewsAtOnce<'a> = Box<dyn Fn(NodeHandle) -> bool + 'a>;
 
 impl<'a, M: Explorable> Scenario<'a, M> {
     /// What begins with `start`: its machines, its time, and what is under way in it.
@@ -99,6 +114,8 @@ impl<'a, M: Explorable, H: Clone + Ord> Scenario<'a, M, H> {
             remember: Box::new(remember),
             always: None,
             at_once: None,
+            news_at_once: None,
+            ends_at_once: false,
         }
     }
 
@@ -144,6 +161,23 @@ impl<'a, M: Explorable, H: Clone + Ord> Scenario<'a, M, H> {
     /// scenario, and the claim must say so.
     pub fn at_once(mut self, at_once: impl Fn(NodeHandle, NodeHandle, &M::Message) -> bool + 'a) -> Self {
         self.at_once = Some(Box::new(at_once));
+        self
+    }
+
+    /// Where `news_at_once(node)` holds, `node` hears that a connection broke before anything else happens, but
+    /// after what the peer had sent if messages arrive in order.
+    ///
+    /// This leaves orders out, too.
+    pub fn news_at_once(mut self, news_at_once: impl Fn(NodeHandle) -> bool + 'a) -> Self {
+        self.news_at_once = Some(Box::new(news_at_once));
+        self
+    }
+
+    /// Once all acts have taken place, whatever is not from a node that has crashed arrives at once.
+    ///
+    /// This leaves orders out, too: those of what follows on the last act.
+    pub fn ends_at_once(mut self) -> Self {
+        self.ends_at_once = true;
         self
     }
 

@@ -270,3 +270,70 @@ fn many_states_are_explored_within_seconds() {
     eprintln!("{report:?} in {:?}", started.elapsed());
     assert!(10_000 < report.states);
 }
+
+#[test]
+fn what_a_crashed_node_has_sent_arrives_or_is_lost_and_in_order_its_end_is_lost() {
+    let got = |order| {
+        let scenario = Scenario::new(world((1..=2).map(Clerk::new)))
+            .script([Act::Command(node(1), Errand::Send(node(2), 0..2)), Act::Crash(node(1), vec![node(2)])])
+            .order(order);
+        let mut got = BTreeSet::new();
+        let rest = |world: &mut World<Clerk>, (): &()| {
+            let clerk = world.get(node(2)).ok_or("gone")?;
+            assert_eq!(clerk.book.len(), clerk.got().len() + 1, "it hears of the crash");
+            got.insert(clerk.got());
+            Ok(())
+        };
+        scenario.explore(rest).unwrap();
+        Vec::from_iter(got)
+    };
+    assert_eq!(got(Order::Fifo), [vec![], vec![0], vec![0, 1]]);
+    assert_eq!(got(Order::Any), [vec![], vec![0], vec![0, 1], vec![1], vec![1, 0]]);
+}
+
+#[test]
+fn what_is_sent_to_a_node_that_was_cut_off_is_lost_without_a_word() {
+    let scenario = Scenario::new(world((1..=2).map(Clerk::new)))
+        .script([Act::Command(node(1), Errand::Send(node(2), 0..1))])
+        .script([Act::CutOff(node(2))]);
+    let rest = |world: &mut World<Clerk>, (): &()| {
+        world.command(node(1), Errand::Send(node(2), 1..2));
+        world.run_dry();
+        let heard = world.get(node(1)).map(Clerk::entries);
+        if heard == Some(vec![]) { Ok(()) } else { Err(format!("{heard:?}")) }
+    };
+    scenario.explore(rest).unwrap();
+}
+
+#[test]
+fn news_that_is_heard_at_once_comes_before_what_others_send() {
+    let books = |at_once| {
+        let crash = Act::Crash(node(2), vec![node(1)]);
+        let scenario = Scenario::new(world((1..=3).map(Clerk::new)))
+            .script([crash, Act::Command(node(3), Errand::Send(node(1), 0..1))])
+            .news_at_once(move |hears| at_once && hears == node(1));
+        let mut books = BTreeSet::new();
+        let rest = |world: &mut World<Clerk>, (): &()| {
+            books.extend(world.get(node(1)).map(Clerk::entries));
+            Ok(())
+        };
+        scenario.explore(rest).unwrap();
+        books
+    };
+    let (broken, got) = (Entry::Unreachable(node(2), vec![]), Entry::Got(node(3), Parcel(0)));
+    let news_first = vec![broken.clone(), got.clone()];
+    assert_eq!(books(true), BTreeSet::from([news_first.clone()]));
+    assert_eq!(books(false), BTreeSet::from([news_first, vec![got, broken]]));
+}
+
+#[test]
+fn what_follows_on_the_last_act_may_arrive_at_once() {
+    let all = two_writes(Rule::Newest).explore(agree).unwrap();
+    let fewer = two_writes(Rule::Newest).ends_at_once().explore(agree).unwrap();
+    assert!(fewer.states < all.states && fewer.transitions < all.transitions, "{fewer:?} {all:?}");
+    assert_eq!(fewer.finals, all.finals, "one write saw the other, or neither did");
+    // What the dead have sent comes late all the same.
+    let crash = Act::Crash(node(1), vec![]);
+    let late = two_writes(Rule::Newest).script([crash]).ends_at_once().explore(|_, ()| Ok(())).unwrap();
+    assert!(fewer.finals < late.finals, "{late:?}");
+}
