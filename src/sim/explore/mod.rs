@@ -8,6 +8,8 @@
 //!
 //! What a node has sent before it crashes or is cut off may be lost: that is one more thing that can happen next.
 //!
+//! What arrives at once leaves no choice: such states are passed through and checked, but not remembered.
+//!
 //! Machines and messages are numbered when they are first seen, and a state is a short
 //! list of numbers. What a machine does with an input is computed once.
 //!

@@ -11,6 +11,9 @@ use crate::machine::{Input, Output};
 use crate::sim::{Flight, Order, What, World, carried};
 use crate::time::Time;
 
+/// How many messages may arrive at once, one after the other: a scenario in which this does not end is wrong.
+const DUE_MAX: usize = 1_000;
+
 /// A state, in numbers.
 ///
 /// Two states are equal exactly when these are: what is under way is sorted, with
@@ -49,6 +52,15 @@ enum Cause {
     Act(usize, u16),
 }
 
+/// What is known of a flight in any state.
+#[derive(Clone, Copy)]
+struct Traits {
+    /// The number of its pair.
+    pair: u32,
+    /// Whether the scenario says that it arrives before anything else happens.
+    at_once: bool,
+}
+
 struct Outcome<M: Explorable> {
     machine: Option<u32>,
     sent: Vec<u32>,
@@ -62,8 +74,8 @@ pub(super) struct Model<'s, 'a, M: Explorable, H: Clone + Ord> {
     machines: Table<M>,
     flights: Table<Flight<M::Message>>,
     pairs: Table<(NodeHandle, NodeHandle)>,
-    /// The number of each flight's pair.
-    pair_of: Vec<u32>,
+    /// What is known of each flight.
+    traits: Vec<Traits>,
     histories: Table<H>,
     /// What came of each step that some machine took, by its state, the time and the cause.
     outcomes: BTreeMap<(u32, Time, Cause), Rc<Outcome<M>>>,
@@ -82,7 +94,7 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
             machines: Table::new(),
             flights: Table::new(),
             pairs: Table::new(),
-            pair_of: Vec::new(),
+            traits: Vec::new(),
             histories: Table::new(),
             outcomes: BTreeMap::new(),
             buffer: Vec::new(),
@@ -111,12 +123,17 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
     }
 
     fn flight(&mut self, flight: Flight<M::Message>) -> u32 {
-        let pair = flight.pair();
         let number = self.flights.number(flight);
-        if self.pair_of.len() <= number as usize {
-            self.pair_of.push(self.pairs.number(pair));
+        if self.traits.len() <= number as usize {
+            let flight = self.flights.get(number);
+            let at_once = self.scenario.arrives_at_once(flight);
+            self.traits.push(Traits { pair: self.pairs.number(flight.pair()), at_once });
         }
         number
+    }
+
+    fn pair_of(&self, flight: u32) -> u32 {
+        self.traits[flight as usize].pair
     }
 
     /// Adds flights to those under way, and keeps them sorted.
@@ -124,31 +141,19 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         state.in_flight.extend_from_slice(flights);
         match self.scenario.order {
             Order::Any => state.in_flight.sort_unstable(),
-            Order::Fifo => state.in_flight.sort_by_key(|flight| self.pair_of[*flight as usize]),
+            Order::Fifo => state.in_flight.sort_by_key(|flight| self.pair_of(*flight)),
         }
     }
 
     /// All that can happen next, each thing once.
     pub(super) fn choices(&self, state: &State, choices: &mut Vec<Choice>) {
-        let mut before = None;
-        for &flight in &state.in_flight {
-            let key = match self.scenario.order {
-                Order::Any => flight,
-                Order::Fifo => self.pair_of[flight as usize],
-            };
-            // Equal ones are neighbours; of a pair in order, only the first can arrive.
-            if before.replace(key) == Some(key) {
-                continue;
-            }
-            let arriving = self.flights.get(flight);
-            if self.arrives_at_once(state, arriving) {
-                choices.clear();
-                choices.push(Choice::Deliver(flight));
-                return;
-            }
+        if let Some(flight) = self.due(state) {
+            return choices.push(Choice::Deliver(flight));
+        }
+        for flight in self.arrivals(state) {
             choices.push(Choice::Deliver(flight));
-            let Flight::Message { from, .. } = arriving else { continue };
-            if self.ended_by(state, *from).is_some() {
+            let Some(from) = self.sender(flight) else { continue };
+            if self.ended_by(state, from).is_some() {
                 choices.push(Choice::Cut(flight));
                 continue;
             }
@@ -166,21 +171,33 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         }
     }
 
-    fn arrives_at_once(&self, state: &State, flight: &Flight<M::Message>) -> bool {
-        let Scenario { at_once, news_at_once, ends_at_once, .. } = self.scenario;
-        let is_subject = match flight {
-            Flight::Message { from, to, message } => {
-                at_once.as_ref().is_none_or(|at_once| !at_once(*from, *to, message))
-            }
-            Flight::Unreachable { node, .. } => {
-                news_at_once.as_ref().is_none_or(|news_at_once| !news_at_once(*node))
-            }
+    /// What arrives before anything else happens, if something does.
+    fn due(&self, state: &State) -> Option<u32> {
+        let ends_at_once = self.scenario.ends_at_once && self.waiting(state).is_none();
+        let is_from_the_dead =
+            |flight| self.sender(flight).is_some_and(|from| self.ended_by(state, from).is_some());
+        let is_due = |flight: &u32| {
+            self.traits[*flight as usize].at_once || (ends_at_once && !is_from_the_dead(*flight))
         };
-        let is_from_the_dead = || match flight {
-            Flight::Message { from, .. } => self.ended_by(state, *from).is_some(),
-            Flight::Unreachable { .. } => false,
+        self.arrivals(state).find(is_due)
+    }
+
+    /// What may be the next to arrive, each thing once.
+    fn arrivals(&self, state: &State) -> impl Iterator<Item = u32> {
+        let key = |flight: u32| match self.scenario.order {
+            Order::Any => flight,
+            Order::Fifo => self.pair_of(flight),
         };
-        !is_subject || (*ends_at_once && self.waiting(state).is_none() && !is_from_the_dead())
+        // Equal ones are neighbours; of a pair in order, only the first can arrive.
+        state.in_flight.chunk_by(move |one, other| key(*one) == key(*other)).map(|equal| equal[0])
+    }
+
+    /// Who has sent it, if it is a message.
+    fn sender(&self, flight: u32) -> Option<NodeHandle> {
+        match self.flights.get(flight) {
+            Flight::Message { from, .. } => Some(*from),
+            Flight::Unreachable { .. } => None,
+        }
     }
 
     /// The act that has ended the node, if it does not run any more; the first one, if there are several.
@@ -229,33 +246,54 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         Some(self.machines.get(state.machines[self.index(node)?]?))
     }
 
-    /// The state that follows.
+    /// The state that follows when the choice is made and all that is due then has arrived; `pass` is told each
+    /// step before it is made, and may end it.
     ///
     /// Fails when a machine panics.
-    pub(super) fn after(&mut self, state: &State, choice: Choice) -> Result<State, String> {
+    pub(super) fn after(
+        &mut self,
+        state: &State,
+        choice: Choice,
+        mut pass: impl FnMut(&Self, &State, Choice) -> Result<(), String>,
+    ) -> Result<State, String> {
         let mut next = state.clone();
+        let mut choice = choice;
+        for _ in 0..DUE_MAX {
+            pass(self, &next, choice)?;
+            self.make(&mut next, choice)?;
+            match self.due(&next) {
+                Some(flight) => choice = Choice::Deliver(flight),
+                None => return Ok(next),
+            }
+        }
+        Err(format!("what arrives at once does not come to an end within {DUE_MAX} steps"))
+    }
+
+    fn make(&mut self, state: &mut State, choice: Choice) -> Result<(), String> {
         match choice {
             Choice::Deliver(flight) => {
-                take(&mut next.in_flight, flight);
-                self.deliver(&mut next, flight)?;
+                take(&mut state.in_flight, flight);
+                self.deliver(state, flight)?;
             }
             Choice::Repeat(flight) => {
-                next.duplicates -= 1;
-                self.deliver(&mut next, flight)?;
+                state.duplicates -= 1;
+                self.deliver(state, flight)?;
             }
             Choice::Lose(flight) => {
-                next.losses -= 1;
-                take(&mut next.in_flight, flight);
+                state.losses -= 1;
+                take(&mut state.in_flight, flight);
             }
-            Choice::Cut(flight) => self.cut(&mut next, flight),
+            Choice::Cut(flight) => self.cut(state, flight),
             Choice::Act(script) => {
-                next.acts[script] += 1;
-                if let Some(act) = self.next_act(state, script) {
-                    self.act(&mut next, act, Cause::Act(script, state.acts[script]))?;
+                let act = self.next_act(state, script);
+                let cause = Cause::Act(script, state.acts[script]);
+                state.acts[script] += 1;
+                if let Some(act) = act {
+                    self.act(state, act, cause)?;
                 }
             }
         }
-        Ok(next)
+        Ok(())
     }
 
     fn deliver(&mut self, state: &mut State, flight: u32) -> Result<(), String> {
@@ -282,10 +320,10 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         if self.scenario.order == Order::Any {
             return take(&mut state.in_flight, flight);
         }
-        let pair = self.pair_of[flight as usize];
+        let pair = self.pair_of(flight);
         let is_lost = |other: u32| {
             let is_message = matches!(self.flights.get(other), Flight::Message { .. });
-            is_message && self.pair_of[other as usize] == pair
+            is_message && self.pair_of(other) == pair
         };
         state.in_flight.retain(|other| !is_lost(*other));
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::search;
 use crate::id::NodeHandle;
-use crate::sim::{Order, Simulated, Violation, World};
+use crate::sim::{Flight, Order, Simulated, Violation, World};
 
 /// How many states are explored unless the scenario says otherwise.
 const STATES_MAX: usize = 1_000_000;
@@ -181,6 +181,17 @@ impl<'a, M: Explorable, H: Clone + Ord> Scenario<'a, M, H> {
         self
     }
 
+    pub(super) fn arrives_at_once(&self, flight: &Flight<M::Message>) -> bool {
+        match flight {
+            Flight::Message { from, to, message } => {
+                self.at_once.as_ref().is_some_and(|at_once| at_once(*from, *to, message))
+            }
+            Flight::Unreachable { node, .. } => {
+                self.news_at_once.as_ref().is_some_and(|news_at_once| news_at_once(*node))
+            }
+        }
+    }
+
     /// Explores everything.
     ///
     /// Where nothing is left to happen, `at_rest` checks the claim; it may go on with the
@@ -197,10 +208,10 @@ impl<'a, M: Explorable, H: Clone + Ord> Scenario<'a, M, H> {
 /// How large an exploration was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Distinct states.
+    /// Distinct states, without those in which something arrives at once.
     pub states: usize,
     /// Those of them in which nothing is left to happen.
     pub finals: usize,
-    /// Steps from one state to another.
+    /// Ways from one of them to another.
     pub transitions: usize,
 }

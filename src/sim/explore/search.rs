@@ -36,8 +36,8 @@ pub(super) fn explore<M: Explorable, H: Clone + Ord>(
     // A way that was found by going deep is long: look for the shortest.
     let mut again = Found::new(model.first_state());
     Err(match again.search(&mut model, Way::Breadth, at_rest) {
-        Err(Halt::Violated(shorter)) => again.tell(&model, shorter),
-        Ok(()) | Err(Halt::TooLarge) => found.tell(&model, violated),
+        Err(Halt::Violated(shorter)) => again.tell(&mut model, shorter),
+        Ok(()) | Err(Halt::TooLarge) => found.tell(&mut model, violated),
     })
 }
 
@@ -101,7 +101,7 @@ impl Found {
             for &choice in &choices {
                 self.transitions += 1;
                 let next = model
-                    .after(&state, choice)
+                    .after(&state, choice, |model, passed, _| check_always(model, passed))
                     .map_err(|what| Halt::Violated(Violated { place, choice: Some(choice), what }))?;
                 let next = Rc::new(next);
                 if !self.known.insert(Rc::clone(&next)) {
@@ -120,17 +120,25 @@ impl Found {
     /// The way to a violation, as a story.
     fn tell<M: Explorable, H: Clone + Ord>(
         &self,
-        model: &Model<'_, '_, M, H>,
+        model: &mut Model<'_, '_, M, H>,
         violated: Violated,
     ) -> Violation {
         let Violated { mut place, choice, what } = violated;
-        let last = choice.map(|choice| model.describe(&self.states[place as usize], choice));
-        let mut lines = Vec::from_iter(last);
+        let mut way = Vec::from_iter(choice.map(|choice| (place, choice)));
         while let Some((origin, choice)) = self.origins[place as usize] {
-            lines.push(model.describe(&self.states[origin as usize], choice));
+            way.push((origin, choice));
             place = origin;
         }
-        let steps = lines.iter().rev().enumerate();
+        let mut lines = Vec::new();
+        for (place, choice) in way.into_iter().rev() {
+            // What fails at the end is told by `what`.
+            let _ = model.after(&self.states[place as usize], choice, |model, passed, choice| {
+                check_always(model, passed)?;
+                lines.push(model.describe(passed, choice));
+                Ok(())
+            });
+        }
+        let steps = lines.iter().enumerate();
         let mut story: String = steps.map(|(i, line)| format!("{:>4}. {line}\n", i + 1)).collect();
         story.push_str(&format!("found after {} states", self.states.len()));
         Violation { what, story }
@@ -143,14 +151,22 @@ fn check<M: Explorable, H: Clone + Ord>(
     rests: bool,
     at_rest: &mut AtRest<'_, M, H>,
 ) -> Result<(), String> {
-    if let Some(always) = &model.scenario.always {
-        always(&model.world(state), model.history(state))?;
-    }
+    check_always(model, state)?;
     if !rests {
         return Ok(());
     }
     match model.waiting(state) {
         Some(act) => Err(format!("nothing is left to happen, but this waits: {act}")),
         None => at_rest(&mut model.world(state), model.history(state)),
+    }
+}
+
+fn check_always<M: Explorable, H: Clone + Ord>(
+    model: &Model<'_, '_, M, H>,
+    state: &State,
+) -> Result<(), String> {
+    match &model.scenario.always {
+        Some(always) => always(&model.world(state), model.history(state)),
+        None => Ok(()),
     }
 }

@@ -337,3 +337,29 @@ fn what_follows_on_the_last_act_may_arrive_at_once() {
     let late = two_writes(Rule::Newest).script([crash]).ends_at_once().explore(|_, ()| Ok(())).unwrap();
     assert!(fewer.finals < late.finals, "{late:?}");
 }
+
+#[test]
+fn states_in_which_something_arrives_at_once_are_checked_and_told_but_not_counted() {
+    let scenario = || {
+        let start = world(Register::all(3, Rule::Newest));
+        Scenario::new(start).script([write(1)]).at_once(|_, _, _| true)
+    };
+    assert_eq!(scenario().explore(agree), Ok(Report { states: 2, finals: 1, transitions: 1 }));
+    let equal = |world: &World<Register>, (): &()| {
+        let value = |number| world.get(node(number)).map(|register| register.value);
+        if value(2) == value(3) { Ok(()) } else { Err("they differ".to_owned()) }
+    };
+    let violation = scenario().always(equal).explore(agree).unwrap_err();
+    assert_eq!((&violation.what[..], steps(&violation)), ("they differ", 2), "{violation}");
+}
+
+#[test]
+fn what_arrives_at_once_must_come_to_an_end() {
+    let scenario = |parcels| {
+        let errand = Act::Command(node(1), Errand::Send(node(2), 0..parcels));
+        Scenario::new(world((1..=2).map(Clerk::new))).script([errand]).at_once(|_, _, _| true)
+    };
+    scenario(900).explore(|_, ()| Ok(())).unwrap();
+    let violation = scenario(1_100).explore(|_, ()| Ok(())).unwrap_err();
+    assert!(violation.what.contains("does not come to an end"), "{violation}");
+}
