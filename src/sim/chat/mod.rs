@@ -10,6 +10,8 @@
 //! ```
 
 mod back;
+#[cfg(test)]
+mod crashes;
 mod held;
 mod kind;
 mod order;

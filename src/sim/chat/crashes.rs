@@ -1,0 +1,398 @@
+//! Every order in which two of the five nodes that keep a channel can crash while something is said there.
+//!
+//! The ring is A, B, C, D, E and F, in this order: A is the root of the channel, B to E keep copies, and F,
+//! which keeps none, is the node of the person who speaks.
+//! That person is a member, and so is one at a keeper that stays; at another one, somebody joins in the end, to
+//! see what is remembered.
+//! No other record lives anywhere else: all nicks fall to A, too.
+//!
+//! Two of A to E crash at any moment, the root or not, together or one after the other.
+//! Of what a dead node has sent, each peer gets the beginning, none, or all, however late.
+//!
+//! There are too many orders to try them all, so these are left out:
+//!
+//! - The ring mends itself at once, and who is asked about records answers at once.
+//! - That a node has crashed, A, B and F hear at any time, the others as soon as what it sent them has arrived
+//!   or is lost.
+//! - Of what roots say about the message to copies, author and members, only the words of one root come at any
+//!   time where A crashes: A's in one exploration, B's, when it has taken over, in another.
+//!   What is asked of copies when a node takes over is explored in both.
+//! - After the second crash, all comes at once but what the dead have sent.
+//!
+//! `ORDERS=all cargo test --lib sim::chat::crashes` lets all nodes hear of a crash at any time where A crashes.
+//!
+//! Or two of A to E fall silent, and nobody hears of it.
+//! Then the words of all are explored, and what follows, when time passes, is played in one order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::chat::event::{Event, MessageId, SentState};
+use crate::chat::payload::Payload;
+use crate::chord::message::{Answer, Body};
+use crate::chord::{Message, SUCCESSORS};
+use crate::id::NodeHandle;
+use crate::node::{Command, Node};
+use crate::records::channel::{Entry, Log};
+use crate::records::name::{ChannelName, Nick};
+use crate::records::repair::REPAIR_EVERY;
+use crate::records::{self, COPIES, Mutant, RecordKey};
+use crate::sim::{Act, Order, Report, START, Scenario, Violation, World, ring};
+
+/// The nodes, in the order of the ring, beginning with the root of the channel.
+type Ring = [NodeHandle; COPIES + 1];
+
+const A: usize = 0;
+const B: usize = 1;
+const E: usize = COPIES - 1;
+const F: usize = COPIES;
+
+/// How keepers end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Their connections break.
+    Crash,
+    /// Nobody hears of it.
+    Silence,
+}
+
+impl End {
+    /// How long it takes at most until the ring has noticed, and has told its copies.
+    fn noticed_after(self) -> Duration {
+        match self {
+            End::Crash => Duration::from_secs(2),
+            End::Silence => Duration::from_secs(10),
+        }
+    }
+}
+
+/// Whose words are explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// Those of this node.
+    Of(usize),
+    /// Those of all nodes.
+    All,
+}
+
+fn channel() -> ChannelName {
+    "rust".parse().expect("a good name")
+}
+
+fn key() -> RecordKey {
+    RecordKey::Channel(channel())
+}
+
+/// A ring in which half of the circle and more is A's.
+fn ring() -> Ring {
+    let key = key().id();
+    let on_host = |host| {
+        let node = |i| NodeHandle::new(SocketAddr::from(([127, 0, 0, host], 7000 + i as u16)));
+        let mut nodes: Ring = std::array::from_fn(node);
+        nodes.sort_by_key(|node| key.distance_to(node.id()));
+        let [first, ..] = *nodes[F].id().distance_to(nodes[A].id()).as_bytes();
+        (0x80 <= first).then_some(nodes)
+    };
+    (1..).find_map(on_host).expect("some host has such nodes")
+}
+
+/// Who looks on.
+#[derive(Clone, Copy)]
+struct People {
+    /// The person at F and one at a keeper that does not crash.
+    members: [NodeHandle; 2],
+    /// One at another, who joins in the end.
+    newcomer: NodeHandle,
+}
+
+impl People {
+    fn of(ring: &Ring, pair: [usize; 2]) -> People {
+        let mut stay = (0..COPIES).rev().filter(|node| !pair.contains(node)).map(|node| ring[node]);
+        let [member, newcomer] = [(); 2].map(|()| stay.next().expect("three keepers stay"));
+        People { members: [ring[F], member], newcomer }
+    }
+}
+
+fn say(world: &mut World<Node>, node: NodeHandle, text: &str) {
+    world.command(node, Command::Line(format!("send rust {text}")));
+}
+
+fn join(world: &mut World<Node>, node: NodeHandle) {
+    world.command(node, Command::Line("join rust".to_owned()));
+}
+
+fn let_pass(world: &mut World<Node>, time: Duration) {
+    let end = world.now() + time;
+    while world.now() < end {
+        world.settle(1);
+    }
+}
+
+/// All nodes know one another, the members have joined, something was said, and F has just said more.
+fn start(ring: &Ring, people: People, mutant: Option<Mutant>) -> World<Node> {
+    let nicks = (0..).map(|i| format!("n{i}").parse::<Nick>().expect("a good nick"));
+    let is_root = |nick: &Nick| RecordKey::Name(nick.clone()).id().in_arc(ring[F].id(), ring[A].id());
+    let mut world = World::new(0);
+    for (node, nick) in ring.iter().zip(nicks.filter(is_root)) {
+        world.add(Node::new(nick, *node, START).with_mutant(mutant));
+        let bootstrap = (*node != ring[A]).then_some(ring[A]);
+        world.command(*node, Command::Start { bootstrap });
+        world.settle(20);
+    }
+    for member in people.members {
+        join(&mut world, member);
+        world.run_dry();
+    }
+    say(&mut world, ring[F], "before");
+    let_pass(&mut world, Duration::from_secs(10));
+    check_ring(&world).expect("the ring has come to rest");
+    let keep = |node: &&Node| node.records().channel(&channel()).is_some();
+    let keepers: BTreeSet<NodeHandle> = world.machines().filter(keep).map(|node| node.chord().me()).collect();
+    assert_eq!(keepers, BTreeSet::from_iter(ring[..COPIES].iter().copied()), "five nodes keep the channel");
+    say(&mut world, ring[F], "hello");
+    world.told.clear();
+    world
+}
+
+/// A message, with its epoch and number.
+type Placed = (MessageId, (u64, u64));
+
+/// What people have been told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Heard {
+    /// The messages, in order.
+    shown: BTreeMap<NodeHandle, Vec<Placed>>,
+    /// What has become of each message in the end.
+    sent: Vec<(MessageId, SentState)>,
+}
+
+impl Heard {
+    fn remember(&mut self, node: NodeHandle, event: &Event) {
+        match event {
+            Event::Message { id, epoch, seq, .. } => {
+                self.shown.entry(node).or_default().push((*id, (*epoch, *seq)));
+            }
+            Event::Sent { state: SentState::Queued, .. } => {}
+            Event::Sent { id, state, .. } => self.sent.push((*id, state.clone())),
+            _ => {}
+        }
+    }
+}
+
+/// Who says what about the message, or about the channel's records; everything else arrives at once.
+fn is_subject(ring: &Ring, words: Words, from: NodeHandle, message: &Message<Payload>) -> bool {
+    let is_heard = match words {
+        Words::Of(node) => from == ring[node],
+        Words::All => true,
+    };
+    match message {
+        Message::Route(route) => matches!(route.body, Body::Request(Payload::Send(_))),
+        Message::Request { payload: Payload::Records(message), .. } => match message {
+            records::Message::Fetch { range, .. } => range.contains(key().id()),
+            records::Message::Merge { statements, .. } => {
+                is_heard && statements.iter().any(|(other, _)| *other == key())
+            }
+            _ => false,
+        },
+        Message::Reply { answer: Answer::Payload(Payload::Stored(_)), .. } => is_heard,
+        Message::Tell(Payload::Delivery(_)) => is_heard,
+        _ => false,
+    }
+}
+
+/// What is played: two keepers end while F's message is under way.
+#[derive(Clone, Copy, Debug)]
+struct Play {
+    end: End,
+    pair: [usize; 2],
+    words: Words,
+    mutant: Option<Mutant>,
+}
+
+impl Play {
+    fn explore(self) -> Result<Report, Violation> {
+        let ring = ring();
+        let people = People::of(&ring, self.pair);
+        let end = |node: usize| match self.end {
+            End::Crash => {
+                let others = ring.iter().copied().filter(|other| *other != ring[node]);
+                Act::Crash(ring[node], others.collect())
+            }
+            End::Silence => Act::CutOff(ring[node]),
+        };
+        let all_hear_late =
+            self.words != Words::All && std::env::var("ORDERS").is_ok_and(|orders| orders == "all");
+        let hears_late = [A, B, F].map(|node| ring[node]);
+        let start = start(&ring, people, self.mutant);
+        let scenario = Scenario::remembering(start, Heard::default(), Heard::remember)
+            .script([end(self.pair[0])])
+            .script([end(self.pair[1])])
+            .order(Order::Fifo)
+            .at_once(|from, _, message| !is_subject(&ring, self.words, from, message))
+            .news_at_once(|node| !all_hear_late && !hears_late.contains(&node));
+        let scenario = if self.end == End::Silence { scenario } else { scenario.ends_at_once() };
+        let explored = scenario.explore(|world, heard| {
+            let_pass(world, self.end.noticed_after());
+            check(world, heard.clone(), people)
+        });
+        println!("{self:?}: {explored:?}");
+        explored
+    }
+}
+
+/// Some time has passed: one more message is sent, somebody joins, and what people were promised is checked.
+fn check(world: &mut World<Node>, mut heard: Heard, people: People) -> Result<(), String> {
+    let [_, member] = people.members;
+    say(world, member, "again");
+    let_pass(world, Duration::from_secs(1));
+    join(world, people.newcomer);
+    let_pass(world, Duration::from_secs(1));
+    check_ring(world)?;
+    check_heard(world, &mut heard, people)?;
+    if check_copies(world).is_err() {
+        // What a dead root has said of a message's place has come to a copy after another root had given it one.
+        let_pass(world, REPAIR_EVERY);
+        check_copies(world)?;
+        check_heard(world, &mut heard, people)?;
+    }
+    Ok(())
+}
+
+/// Both messages were stored, are kept, and were shown once and in their order, also to who has just joined.
+fn check_heard(world: &mut World<Node>, heard: &mut Heard, people: People) -> Result<(), String> {
+    world.told.drain(..).for_each(|(node, event)| heard.remember(node, &event));
+    let [(hello, SentState::Stored), (again, SentState::Stored)] = &heard.sent[..] else {
+        return Err(format!("the authors were told {:?}", heard.sent));
+    };
+    let log = &root(world)?.records().channel(&channel()).ok_or("its root does not keep the channel")?.log;
+    let kept: Vec<MessageId> = log.after(None).map(|entry| entry.id).collect();
+    let [_, new @ ..] = &kept[..] else { return Err("the root keeps nothing".to_owned()) };
+    if new != [*hello, *again] {
+        return Err(format!("{hello} and {again} were stored, and the root has {new:?}"));
+    }
+    let expected =
+        people.members.map(|member| (member, new)).into_iter().chain([(people.newcomer, &kept[..])]);
+    for (person, expected) in expected {
+        let shown = heard.shown.get(&person).into_iter().flatten();
+        let shown: Vec<MessageId> = shown.map(|(id, _)| *id).collect();
+        if shown != expected {
+            return Err(format!("{person:?} was shown {shown:?}, and not {expected:?}"));
+        }
+    }
+    check_places(heard, log)
+}
+
+fn root(world: &World<Node>) -> Result<&Node, String> {
+    let is_root = |node: &&Node| node.chord().is_root(key().id()) == Some(true);
+    world.machines().find(is_root).ok_or("nobody is the root".to_owned())
+}
+
+/// The nodes that run form an ideal ring.
+fn check_ring(world: &World<Node>) -> Result<(), String> {
+    let ring: Vec<_> = world.machines().map(|node| ring::Member::from(node.chord())).collect();
+    ring::check(&ring).map_err(|violation| violation.to_string())?;
+    if ring::is_ideal(&ring, SUCCESSORS) { Ok(()) } else { Err("the ring is not ideal".to_owned()) }
+}
+
+/// All nodes that are left keep the channel, and know the same of it as its root.
+fn check_copies(world: &World<Node>) -> Result<(), String> {
+    let root = root(world)?;
+    let known = |node: &Node| node.records().digest(world.now(), &key(), None);
+    match world.machines().find(|node| known(node) != known(root)) {
+        Some(node) => {
+            Err(format!("{:?} does not know the same of the channel as its root", node.chord().me()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// In one epoch, a message has one place, and a place one message.
+fn check_places(heard: &Heard, log: &Log) -> Result<(), String> {
+    let logged = log.after(None).map(|Entry { id, place, .. }| (*id, (place.epoch, place.seq)));
+    let places: BTreeSet<_> = heard.shown.values().flatten().copied().chain(logged).collect();
+    let one_each = places.iter().map(|(id, (epoch, _))| (*id, *epoch)).collect::<BTreeSet<_>>();
+    let taken = places.iter().map(|(_, place)| *place).collect::<BTreeSet<_>>();
+    if one_each.len() == places.len() && taken.len() == places.len() {
+        return Ok(());
+    }
+    Err(format!("the places are {places:?}"))
+}
+
+/// Plays with these two, and returns how many states there were.
+fn states(end: End, pair: [usize; 2], words: Words) -> usize {
+    Play { end, pair, words, mutant: None }.explore().unwrap().states
+}
+
+/// Every two keepers.
+fn pairs() -> impl Iterator<Item = (usize, usize)> {
+    (0..COPIES).flat_map(|one| (one + 1..COPIES).map(move |other| (one, other)))
+}
+
+#[test]
+fn a_message_survives_the_crash_of_its_root_and_the_next_keeper_at_any_moment() {
+    for words in [Words::Of(A), Words::Of(B)] {
+        assert!(100_000 < states(End::Crash, [A, B], words));
+    }
+}
+
+#[test]
+fn a_message_survives_the_crash_of_its_root_and_a_later_keeper_at_any_moment() {
+    for other in B + 1..COPIES {
+        for words in [Words::Of(A), Words::Of(B)] {
+            assert!(30_000 < states(End::Crash, [A, other], words));
+        }
+    }
+}
+
+#[test]
+fn a_message_survives_the_crash_of_two_copies_at_any_moment() {
+    let copies = pairs().filter(|(one, _)| *one != A);
+    let states: usize = copies.map(|(one, other)| states(End::Crash, [one, other], Words::All)).sum();
+    assert!(250_000 < states, "{states}");
+}
+
+#[test]
+fn a_message_survives_when_two_keepers_fall_silent_at_any_moment() {
+    for (one, other) in pairs() {
+        assert!(300 < states(End::Silence, [one, other], Words::All));
+    }
+}
+
+/// The first one falls silent at any moment, and the second one when 200 ms have passed, 400 ms and so on, until
+/// all have noticed the first.
+#[test]
+fn a_message_survives_when_its_root_falls_silent_and_another_keeper_later() {
+    let ring = ring();
+    for other in B..COPIES {
+        let people = People::of(&ring, [A, other]);
+        let start = start(&ring, people, None);
+        let scenario = Scenario::remembering(start, Heard::default(), Heard::remember)
+            .script([Act::CutOff(ring[A])])
+            .order(Order::Fifo)
+            .at_once(|from, _, message| !is_subject(&ring, Words::All, from, message));
+        for later in 1..=15 {
+            let report = scenario.explore(|world, heard| {
+                let_pass(world, Duration::from_millis(200 * later));
+                world.cut_off(ring[other]);
+                let_pass(world, End::Silence.noticed_after());
+                check(world, heard.clone(), people)
+            });
+            assert!(100 < report.unwrap().states);
+        }
+    }
+}
+
+#[test]
+fn each_shortcut_loses_something_when_two_keepers_crash() {
+    let mutants = [
+        (Mutant::AcknowledgesSooner, "were stored, and the root has"),
+        (Mutant::BelievesTheFirst, "were stored, and the root has"),
+        (Mutant::KeepsToItself, "does not know the same of the channel as its root"),
+    ];
+    for (mutant, what) in mutants {
+        let play = Play { end: End::Crash, pair: [A, E], words: Words::Of(A), mutant: Some(mutant) };
+        let violation = play.explore().unwrap_err();
+        assert!(violation.what.contains(what), "{mutant:?}: {violation}");
+    }
+}
