@@ -29,6 +29,7 @@ use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
+use crate::records::Mutant;
 use crate::records::mailbox::{Holder, Letter, MAIL_KEPT_FOR, MAIL_MAX, Mailbox};
 use crate::records::name::{Nick, Person};
 use crate::records::{RecordKey, Statement};
@@ -144,6 +145,11 @@ impl Chat {
     pub(super) fn on_mail_acknowledged(cx: &mut Context<'_>, mail: Acknowledged) {
         let Acknowledged { origin, id, to, person } = mail;
         cx.chord.reply(cx.now, origin, id, Payload::Done);
+        if cx.records.is(Mutant::StrikesLettersOff) {
+            let letters = cx.records.mailbox(&to).map(|mailbox| mailbox.waiting(person)).unwrap_or_default();
+            let letters: Vec<MessageId> = letters.iter().map(|letter| letter.id).collect();
+            letters.iter().for_each(|letter| strike_off(cx, &to, person, letter));
+        }
         let holder = cx.records.claims(&to).and_then(|claims| claims.holder(cx.now));
         if let Some(holder) = holder.filter(|claim| claim.person == person).map(|claim| claim.holder) {
             cx.chord.tell(cx.now, holder, Payload::MailWaits(to));
@@ -244,12 +250,8 @@ impl Chat {
         request: &chord::Request<Payload>,
         Shown { nick, person, ids }: Shown,
     ) {
-        let key = RecordKey::Mailbox(nick.clone());
         for id in ids {
-            let letter = cx.records.mailbox(&nick).and_then(|mailbox| mailbox.letter(&id)).cloned();
-            if let Some(letter) = letter.filter(|letter| letter.to == person) {
-                cx.records.write(cx.now, &key, Statement::Letter(Letter { text: None, ..letter }));
-            }
+            strike_off(cx, &nick, person, &id);
         }
         let (origin, id) = (request.origin, request.id);
         self.after_write(cx, Then::Answer { origin, id, payload: Payload::Done });
@@ -279,5 +281,14 @@ impl Chat {
             let reason = format!("{to} has not been back for 14 days");
             cx.tell(Event::Sent { id, to, text, state: SentState::Failed { reason } });
         }
+    }
+}
+
+/// A letter to `person` waits no more: only its id is kept.
+fn strike_off(cx: &mut Context<'_>, nick: &Nick, person: Person, id: &MessageId) {
+    let letter = cx.records.mailbox(nick).and_then(|mailbox| mailbox.letter(id)).cloned();
+    if let Some(letter) = letter.filter(|letter| letter.to == person) {
+        let struck_off = Statement::Letter(Letter { text: None, ..letter });
+        cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), struck_off);
     }
 }

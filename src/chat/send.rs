@@ -23,6 +23,7 @@ use super::{CHANNELS_MAX, Chat, Context, Pending, TEXT_BYTES_MAX, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
+use crate::records::Mutant;
 use crate::records::channel::{Entry, Log, Place};
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
@@ -373,7 +374,7 @@ pub(super) fn show(cx: &mut Context<'_>, channel: ChannelName, entry: Entry, sai
         epoch: entry.place.epoch,
         seq: entry.place.seq,
         history: said != Said::Now,
-        late: said == Said::Elsewhere,
+        late: said == Said::Elsewhere || cx.records.is(Mutant::MarksAllAsLate),
     });
 }
 

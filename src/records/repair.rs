@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::channel::Place;
 use super::facts::Facts;
-use super::{Message, Record, RecordKey, Records, Statement};
+use super::{Message, Mutant, Record, RecordKey, Records, Statement};
 use crate::chord::{Chord, Failure};
 use crate::id::NodeHandle;
 use crate::time::Time;
@@ -83,7 +83,8 @@ impl Records {
             Some(_) => {
                 self.prune(now);
                 self.offer(now, chord);
-                let pause = if self.repair.last.is_some() { REPAIR_GOES_ON } else { REPAIR_EVERY };
+                let goes_on = self.repair.last.is_some() || self.is(Mutant::RepairsWithoutPause);
+                let pause = if goes_on { REPAIR_GOES_ON } else { REPAIR_EVERY };
                 self.repair.next = Some(now + pause);
             }
             None => self.repair.next = Some(now + REPAIR_EVERY),

@@ -108,6 +108,8 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             assert_eq!(kept.unreadable, 0, "what a node keeps can be read");
             node = node.with_disk(now, kept, Person::of_node(me.id()), NETWORK);
         }
+        #[cfg(test)]
+        let node = node.with_mutant(self.mutant);
         self.network.add_ahead(node, skew);
         self.network.command(me, Command::Start { bootstrap });
     }

@@ -16,6 +16,8 @@ mod cast;
 mod faults;
 mod report;
 mod silence;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -31,6 +33,8 @@ use super::{Latency, Links, Network, Observer, START};
 use crate::chat::event::Event;
 use crate::id::NodeHandle;
 use crate::node::Node;
+#[cfg(test)]
+use crate::records::Mutant;
 use crate::records::RecordKey;
 use crate::time::Time;
 
@@ -129,11 +133,7 @@ impl<F: FnMut(Told<'_>)> Observer<Node> for Teller<F> {
 
 /// Plays a chat, and tells of it.
 pub fn play(plan: &Plan, tell: impl FnMut(Told<'_>) + 'static) -> Report {
-    let mut play = Play::new(plan, tell);
-    play.gather();
-    play.live();
-    play.rest();
-    play.report()
+    Play::new(plan, tell).through()
 }
 
 struct Play<F> {
@@ -150,6 +150,9 @@ struct Play<F> {
     /// Until when something goes wrong, as far as is known.
     disturbed_until: Time,
     report: Report,
+    /// A mistake of all nodes, which a test has switched on.
+    #[cfg(test)]
+    mutant: Option<Mutant>,
 }
 
 /// How long channels were without a root that works.
@@ -196,7 +199,16 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             outage,
             disturbed_until: START,
             report,
+            #[cfg(test)]
+            mutant: None,
         }
+    }
+
+    fn through(mut self) -> Report {
+        self.gather();
+        self.live();
+        self.rest();
+        self.report()
     }
 
     /// The people come, one after another, and join channels.
