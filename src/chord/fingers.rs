@@ -154,7 +154,9 @@ impl<P: Clone> Chord<P> {
         self.fingers.runs = runs;
         let dropped: BTreeMap<u32, NodeHandle> = dropped;
         for node in dropped.into_values() {
-            self.ask_after(node);
+            if !self.has_departed(node) {
+                self.ask_after(node);
+            }
         }
     }
 }

@@ -136,6 +136,7 @@ impl<P: Clone> Chord<P> {
                 self.replace_predecessor(predecessor);
             }
             self.forget(from, Why::PredecessorLeft);
+            self.is_not_lost(from);
             self.note_departed(from);
             self.release_held();
         }
@@ -183,6 +184,7 @@ impl<P: Clone> Chord<P> {
         }
         // It has handed over to its own successor, which need not be this node.
         self.forget(from, Why::PredecessorLost);
+        self.is_not_lost(from);
         self.note_departed(from);
         self.leave_failed_to(from);
         self.stabilize();
@@ -190,7 +192,6 @@ impl<P: Clone> Chord<P> {
     }
 
     fn note_departed(&mut self, leaver: NodeHandle) {
-        self.is_not_lost(leaver);
         let now = self.now;
         self.departed.retain(|&(node, until)| node != leaver && now < until);
         if self.departed.len() == DEPARTED_MAX {
@@ -204,13 +205,17 @@ impl<P: Clone> Chord<P> {
         self.departed.iter().filter(|(_, until)| self.now < *until).map(|(node, _)| *node)
     }
 
+    pub(super) fn has_departed(&self, node: NodeHandle) -> bool {
+        self.departed().any(|departed| departed == node)
+    }
+
+    /// What is known of these otherwise stays as it is: one of them may have come back, and been lost.
     pub(super) fn on_have_left(&mut self, nodes: &[NodeHandle]) {
         for &node in nodes.iter().take(DEPARTED_MAX) {
             // The neighbours hear it from the leaver itself: this one is back.
             let is_neighbour = self.predecessor == Some(node) || self.successors.first() == Some(&node);
-            if node != self.me && !is_neighbour && !self.departed().any(|known| known == node) {
+            if node != self.me && !is_neighbour && !self.has_departed(node) {
                 self.note_departed(node);
-                self.fingers.remove(node, self.now);
             }
         }
     }

@@ -147,8 +147,8 @@ pub enum Message<P> {
         /// Whom the sender has lost.
         lost: Vec<Lost>,
     },
-    /// Stabilize: these have left in good order of late, so nobody needs to ask after them; sent before
-    /// [`Message::Neighbors`], and not answered.
+    /// Stabilize: these have left in good order of late, so who finds them in no list any more need not ask
+    /// after them; sent before [`Message::Neighbors`], and not answered.
     HaveLeft {
         /// Who.
         nodes: Vec<NodeHandle>,

@@ -157,6 +157,7 @@ impl<P: Clone> Chord<P> {
     pub(super) fn set_predecessor(&mut self, predecessor: NodeHandle, why: Why) {
         self.predecessor = Some(predecessor);
         self.is_not_lost(predecessor);
+        self.departed.retain(|(node, _)| *node != predecessor);
         self.predecessor_heard = self.now;
         self.probe = None;
         self.candidate = None;

@@ -149,8 +149,7 @@ impl<P: Clone> Chord<P> {
     }
 
     fn ask_after_until(&mut self, peer: NodeHandle, until: Time) {
-        let has_left = self.departed().any(|node| node == peer);
-        if peer == self.me || has_left || self.knows_as_neighbour(peer) || self.is(Mutant::ForgetsTheLost) {
+        if peer == self.me || self.knows_as_neighbour(peer) || self.is(Mutant::ForgetsTheLost) {
             return;
         }
         let now = self.now;
@@ -201,14 +200,15 @@ impl<P: Clone> Chord<P> {
         remembered.peers.push_front(peer);
     }
 
-    /// Remembers those of the list before, `former`, whom the one now skips: somebody has lost them.
+    /// Remembers those of the list before, `former`, whom the one now skips: somebody has lost them, unless they
+    /// have left in good order.
     pub(super) fn ask_after_skipped(&mut self, former: &[NodeHandle]) {
         let end = match self.successors.last() {
             Some(last) if !self.comes_round => last.id(),
             _ => self.me.id(),
         };
         for &node in former {
-            if node.id().between(self.me.id(), end) {
+            if node.id().between(self.me.id(), end) && !self.has_departed(node) {
                 self.ask_after(node);
             }
         }
@@ -217,7 +217,6 @@ impl<P: Clone> Chord<P> {
     /// `peer` is in this ring, or has left in good order.
     pub(super) fn is_not_lost(&mut self, peer: NodeHandle) {
         let now = self.now;
-        self.departed.retain(|(node, _)| *node != peer);
         self.remembered.peers.retain(|other| other.node != peer || other.until.is_none());
         let home = self.remembered.peers.iter_mut().find(|other| other.node == peer);
         home.into_iter().for_each(|home| home.rests = now + HOME_RESTS);
