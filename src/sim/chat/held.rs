@@ -10,7 +10,7 @@
 //! How many nodes there are: the root, and whoever has been in reach of it, running, not frozen and ready for
 //! [`SETTLED`].
 //! The nodes of a small ring need a moment to hear of one another, and who has come since then knows no other
-//! ring than its neighbours do: so for such a root, it counts whom they have had in reach as well.
+//! ring than its neighbours do: so for such a root, those count whom they know, and have had in reach as well.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -155,14 +155,23 @@ impl Oracle {
         let now = network.now();
         let has_long = |since: Option<Time>| since.is_some_and(|since| since + SETTLED <= now);
         let has_come = |node| has_long(self.people.get(&node).map(|person| person.since));
+        let known_by = |node: NodeHandle| {
+            let chord = network.get(node).map(Node::chord);
+            let neighbours = |chord: &chord::Chord<Payload>| {
+                chord.predecessor().into_iter().chain(chord.successors().iter().copied()).collect()
+            };
+            chord.map_or_else(Vec::new, neighbours)
+        };
         let mut ring = vec![root];
-        if !has_come(root)
-            && let Some(root) = network.get(root)
-        {
-            ring.extend(root.chord().predecessor().iter().chain(root.chord().successors()));
+        let mut others: BTreeSet<NodeHandle> = BTreeSet::new();
+        if has_come(root) {
+            others.extend(self.people.keys());
+        } else {
+            ring.extend(known_by(root));
+            others.extend(ring.iter().flat_map(|&node| known_by(node)));
         }
         let in_reach = |node| ring.iter().all(|&other| has_long(network.reached_since(other, node)));
-        let others = self.people.keys().filter(|&&node| {
+        let others = others.into_iter().filter(|&node| {
             node != root
                 && has_come(node)
                 && has_long(network.awake_since(node))
