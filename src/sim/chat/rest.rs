@@ -221,16 +221,22 @@ impl Oracle {
     /// a member who stayed.
     pub fn lost(&self, network: &Network<Node>) -> Lost {
         let ring = Ring::of(network);
+        let mut members: BTreeMap<&ChannelName, Vec<&Person>> = BTreeMap::new();
+        for (_, person) in self.people.iter().filter(|(node, _)| network.get(**node).is_some()) {
+            for channel in &person.joined {
+                members.entry(channel).or_default().push(person);
+            }
+        }
         let mut lost = Lost::default();
         for (id, message) in self.messages.iter().filter(|(_, message)| message.must_be_kept()) {
             let Some(key) = message.key() else { continue };
             let is_known = message.is_held_by(id, ring.root(key.id()));
-            let missed = |&(&node, person): &(&NodeHandle, &Person)| {
-                let is_member = |channel| person.joined.contains(channel) && !person.screen.has(id);
-                network.get(node).is_some()
-                    && matches!(&message.to, Recipient::Channel(channel) if is_member(channel))
+            let members = match &message.to {
+                Recipient::Channel(channel) => members.get(channel),
+                Recipient::Nick(_) | Recipient::Node(_) => None,
             };
-            let showings = self.people.iter().filter(missed).count() as u64;
+            let missed = |person: &&&Person| !person.screen.has(id);
+            let showings = members.into_iter().flatten().filter(missed).count() as u64;
             lost.messages += u64::from(!is_known || 0 < showings);
             lost.showings += showings;
         }
