@@ -111,8 +111,10 @@ impl Chat {
     pub(super) fn on_healed(&mut self, cx: &mut Context<'_>, healed: Healed) {
         match healed.key {
             RecordKey::Channel(channel) => {
-                let is_joined = |stage| stage == Stage::Joined;
-                if self.sessions.get(&channel).is_some_and(|session| is_joined(session.stage)) {
+                let session = self.sessions.get_mut(&channel);
+                if let Some(session) = session.filter(|session| session.stage == Stage::Joined) {
+                    // An answer that is under way tells of the time before.
+                    session.asks_again |= session.catching_up.is_some();
                     self.tell_user_of_healing(cx, &channel, healed.members);
                     self.catch_up_after_absence(cx, &channel);
                 }
@@ -128,7 +130,12 @@ impl Chat {
         }
     }
 
-    fn tell_user_of_healing(&mut self, cx: &mut Context<'_>, channel: &ChannelName, members: Vec<Nick>) {
+    pub(super) fn tell_user_of_healing(
+        &mut self,
+        cx: &mut Context<'_>,
+        channel: &ChannelName,
+        members: Vec<Nick>,
+    ) {
         let Some(session) = self.sessions.get_mut(channel) else { return };
         let was_told = |told: Time| cx.now < told + TOLD_AGAIN;
         if session.healed.is_none_or(|told| !was_told(told)) {

@@ -103,7 +103,8 @@ pub(super) struct Session {
     pub(super) returns: bool,
     /// The request with which they are being read: what comes meanwhile is shown after them.
     pub(super) reading: Option<Number>,
-    /// Whether the root has answered a renewal meanwhile, which is asked again afterwards.
+    /// Whether the root is asked again once it has answered, or the past has been read: it has answered while that
+    /// was read, or has learnt something since it was asked.
     pub(super) asks_again: bool,
     /// The place of the last message that was shown: everything up to here has been.
     pub(super) seen: Option<Place>,

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use super::event::MemberChange;
 use super::heal::Compared;
-use super::join::Stage;
+use super::join::{Session, Stage};
 use super::payload::Payload;
+use super::send::Said;
 use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
@@ -68,6 +69,24 @@ pub(super) struct Asked {
     seen: Option<Place>,
     /// The last message that waited for a missing one.
     waiting: Option<Place>,
+}
+
+impl Session {
+    /// Takes what the root has told; returns those messages that were not shown, and how each is to be shown.
+    ///
+    /// One may stand before what was shown since the root was asked: an answer that came meanwhile, from a root
+    /// that was about to learn more, told what comes after it.
+    fn takes_missed(&mut self, missed: Vec<Entry>) -> Vec<(Entry, Said)> {
+        let says = self.says();
+        let mut taken = Vec::new();
+        for entry in missed {
+            if self.from < Some(entry.place) {
+                self.seen = self.seen.max(Some(entry.place));
+                taken.extend(self.takes(&entry, says).map(|said| (entry, said)));
+            }
+        }
+        taken
+    }
 }
 
 impl Chat {
@@ -201,28 +220,44 @@ impl Chat {
         if answer.was_gone || differs {
             session.away.get_or_insert(id);
         }
-        for entry in answer.missed {
-            if session.seen < Some(entry.place) {
-                session.seen = Some(entry.place);
-                if let Some(said) = session.takes(&entry, session.says()) {
-                    super::send::show(cx, channel.clone(), entry, said);
-                }
-            }
+        let missed = session.takes_missed(answer.missed);
+        if !answer.more {
+            session.away.take_if(|first| *first <= id);
         }
+        self.show_missed(cx, &channel, missed);
         if answer.more {
             return self.catch_up(cx, &channel);
         }
-        session.away.take_if(|first| *first <= id);
         if let Some(seen) = asked.seen.filter(|_| differs) {
             return self.read_late(cx, channel, seen, compared);
         }
         // What the root does not have although it was asked later than the rest came, nobody has.
-        if let Some(first) = session.ahead.first_entry()
+        if let Some(session) = self.sessions.get_mut(&channel)
+            && let Some(first) = session.ahead.first_entry()
             && Some(*first.key()) <= asked.waiting
         {
             session.seen = session.seen.max(first.get().after);
         }
         self.show_ahead(cx, &channel);
+        self.ask_again(cx, &channel);
+    }
+
+    /// Asks once more, if the root may have learnt something since it was asked.
+    fn ask_again(&mut self, cx: &mut Context<'_>, channel: &ChannelName) {
+        let session = self.sessions.get_mut(channel);
+        if session.is_some_and(|session| std::mem::take(&mut session.asks_again)) {
+            self.catch_up_after_absence(cx, channel);
+        }
+    }
+
+    /// Shows what the root has told, and before it that the network has healed, if some of it is late.
+    fn show_missed(&mut self, cx: &mut Context<'_>, channel: &ChannelName, missed: Vec<(Entry, Said)>) {
+        if missed.iter().any(|&(_, said)| said == Said::Elsewhere) {
+            self.tell_user_of_healing(cx, channel, Vec::new());
+        }
+        for (entry, said) in missed {
+            super::send::show(cx, channel.clone(), entry, said);
+        }
     }
 
     /// The next message that comes, or the next renewal, asks again.
@@ -281,8 +316,12 @@ mod tests {
         }
 
         fn hears(&mut self, input: Input<Command, Message<Payload>>) {
+            self.hears_at(NOW, input);
+        }
+
+        fn hears_at(&mut self, now: Time, input: Input<Command, Message<Payload>>) {
             let mut outputs = Vec::new();
-            self.node.handle(NOW, input, &mut outputs);
+            self.node.handle(now, input, &mut outputs);
             for output in outputs {
                 match output {
                     Output::Send { message: Message::Route(route), .. } => {
@@ -325,6 +364,30 @@ mod tests {
             let key = RecordKey::Channel(self.channel.clone());
             self.is_told(Payload::Healed(crate::chat::heal::Healed { key, members: Vec::new() }));
         }
+    }
+
+    #[test]
+    fn what_a_later_answer_tells_before_what_an_earlier_one_told_is_shown() {
+        let mut member = Member::new();
+        // A renewal is under way when the root hears of what was said elsewhere, bit by bit.
+        member.hears_at(NOW + RENEW_EVERY, Input::Wakeup);
+        member.heals();
+        member.is_renewed(&[2], &[]);
+        member.is_renewed(&[1, 2], &[]);
+        assert_eq!(member.shown, [2, 1]);
+    }
+
+    #[test]
+    fn what_heals_while_the_root_is_asked_is_asked_for_again() {
+        let mut member = Member::new();
+        member.heals();
+        // Another root, which has come between, has more.
+        member.heals();
+        member.heals();
+        member.is_renewed(&[1], &[]);
+        member.is_renewed(&[2], &[1]);
+        assert_eq!(member.shown, [1, 2]);
+        assert!(!member.asked.iter().any(|(_, asked)| matches!(asked, Payload::Renew(_))));
     }
 
     #[test]
