@@ -49,10 +49,18 @@ pub(super) struct Repair {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
-    Offered(RecordKey),
+    Offered(Asked),
     /// The root does not want it kept: whoever last did is being asked.
     AskedKeeper(RecordKey),
     Told(Told),
+}
+
+/// A record after which the root has been asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    key: RecordKey,
+    /// Whether somebody has told this node to keep it since.
+    keep: bool,
 }
 
 /// A record of which the root is being told.
@@ -129,20 +137,24 @@ impl Records {
             let id = key.id();
             let horizon = self.horizon(&key);
             let number = chord.request(now, id, Message::Offer { key: key.clone(), horizon }.into());
-            self.repair.under_way.insert(number, Step::Offered(key));
+            self.repair.under_way.insert(number, Step::Offered(Asked { key, keep: false }));
         }
     }
 
-    /// Keeps the records for `root`; what was to become of them when that was not known is not done.
+    /// Keeps the records for `root`: none is dropped because of what others say who were asked before.
+    /// What the root lacks, it is told all the same.
     pub(super) fn keep_for(&mut self, root: NodeHandle, keys: &BTreeSet<RecordKey>) {
         for key in keys {
             if let Some(held) = self.held.get_mut(key) {
                 held.keeper = Some(root);
             }
         }
-        self.repair.under_way.retain(|_, step| {
-            let (Step::Offered(key) | Step::AskedKeeper(key) | Step::Told(Told { key, .. })) = step;
-            !keys.contains(key)
+        self.repair.under_way.retain(|_, step| match step {
+            Step::Offered(Asked { key, keep }) | Step::Told(Told { key, keep, .. }) => {
+                *keep |= keys.contains(key);
+                true
+            }
+            Step::AskedKeeper(key) => !keys.contains(key),
         });
     }
 
@@ -169,8 +181,8 @@ impl Records {
         from: NodeHandle,
         Offered { digest, horizon, keep }: Offered,
     ) -> bool {
-        let key = match self.repair.under_way.remove(&id) {
-            Some(Step::Offered(key)) => key,
+        let Asked { key, keep: is_kept } = match self.repair.under_way.remove(&id) {
+            Some(Step::Offered(asked)) => asked,
             Some(Step::AskedKeeper(key)) => {
                 if !keep {
                     self.drop_record_of_another(chord, &key);
@@ -182,6 +194,7 @@ impl Records {
         if from == chord.me() {
             return true;
         }
+        let keep = keep || is_kept;
         if self.digest(now, &key, horizon.max(self.horizon(&key))) != digest {
             self.tell_root(now, chord, from, Told { key, keep, horizon, reached: 0 });
         } else if !keep {
@@ -432,6 +445,34 @@ mod tests {
         pair.wake_after(REPAIR_GOES_ON);
         pair.wake_after(REPAIR_GOES_ON);
         assert!(pair.nodes[0].1.keys().map(|(key, _)| key).eq(&keys));
+    }
+
+    /// The copy has asked the root, which tells it to keep the record, and then answers what was true before.
+    fn is_answered_late(pair: &mut Pair, digest: u64) -> &Records {
+        let (root, keys) = (pair.nodes[0].0.me(), BTreeSet::from([pair.key.clone()]));
+        let (chord, records) = &mut pair.nodes[1];
+        records.offer_keys(START, chord, keys.clone());
+        let id = *records.repair.under_way.first_key_value().unwrap().0;
+        records.keep_for(root, &keys);
+        records.on_offered(START, chord, id, root, Offered { digest, horizon: None, keep: false });
+        records
+    }
+
+    #[test]
+    fn what_the_root_lacks_it_is_told_although_it_tells_something_meanwhile() {
+        let mut pair = Pair::new();
+        pair.learn(1, 1..=5, START);
+        let records = is_answered_late(&mut pair, 0);
+        let step = records.repair.under_way.values().next();
+        assert!(matches!(step, Some(Step::Told(Told { keep: true, .. }))), "{step:?}");
+    }
+
+    #[test]
+    fn what_the_root_tells_a_node_to_keep_is_not_dropped_for_an_earlier_answer() {
+        let mut pair = Pair::new();
+        pair.learn(1, 1..=5, START);
+        let digest = pair.nodes[1].1.digest(START, &pair.key, None);
+        assert_eq!(is_answered_late(&mut pair, digest).keys().count(), 1);
     }
 
     #[test]
