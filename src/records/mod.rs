@@ -50,6 +50,10 @@ pub const ACKNOWLEDGED: usize = 3;
 /// How many records a node keeps.
 pub const RECORDS_MAX: usize = 65_536;
 
+/// How many nodes are remembered that count on a copy: as many parts as a network is cut into have a root each
+/// until they are one, and some nodes take themselves for it meanwhile.
+const KEEPERS_MAX: usize = 8;
+
 /// How many people may be in a channel, or claim a name: each has one statement.
 pub const STATEMENTS_MAX: usize = 4096;
 
@@ -121,8 +125,8 @@ pub enum Subject {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     id: Id,
-    /// Who told this node last to keep a copy: it counts on that.
-    keeper: Option<NodeHandle>,
+    /// Who told this node to keep a copy, the last one last, at most [`KEEPERS_MAX`]: they count on that.
+    keepers: Vec<NodeHandle>,
     record: Record,
 }
 
@@ -289,7 +293,7 @@ impl Records {
                     RecordKey::Name(_) => Record::Name(Claims::default()),
                     RecordKey::Mailbox(_) => Record::Mailbox(Mailbox::default()),
                 };
-                self.held.entry(key.clone()).or_insert(Held { id: key.id(), keeper: None, record })
+                self.held.entry(key.clone()).or_insert(Held { id: key.id(), keepers: Vec::new(), record })
             }
         };
         let revision = self.revision + 1;

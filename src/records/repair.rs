@@ -4,7 +4,7 @@
 //! root -> copy: Offered { digest, horizon, keep }
 //! copy -> root, if the copy has another digest: Merge
 //!
-//! copy -> whoever told it last to keep the record, if that is not the root: Offer
+//! copy -> whoever else told it to keep the record, the last one first, until one still wants that: Offer
 //! it -> copy: Offered
 //!
 //! So what a root missed reaches it in the end, and a node that should no longer keep a copy drops
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::channel::Place;
 use super::facts::Facts;
-use super::{Message, Mutant, Record, RecordKey, Records, Statement};
+use super::{KEEPERS_MAX, Message, Mutant, Record, RecordKey, Records, Statement};
 use crate::chord::{Chord, Failure};
 use crate::id::NodeHandle;
 use crate::time::Time;
@@ -50,8 +50,8 @@ pub(super) struct Repair {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Offered(Asked),
-    /// The root does not want it kept: whoever last did is being asked.
-    AskedKeeper(RecordKey),
+    /// The root does not want it kept: somebody who did is being asked.
+    AskedKeeper(RecordKey, NodeHandle),
     Told(Told),
 }
 
@@ -146,7 +146,11 @@ impl Records {
     pub(super) fn keep_for(&mut self, root: NodeHandle, keys: &BTreeSet<RecordKey>) {
         for key in keys {
             if let Some(held) = self.held.get_mut(key) {
-                held.keeper = Some(root);
+                held.keepers.retain(|&keeper| keeper != root);
+                held.keepers.push(root);
+                if KEEPERS_MAX < held.keepers.len() {
+                    held.keepers.remove(0);
+                }
             }
         }
         self.repair.under_way.retain(|_, step| match step {
@@ -154,7 +158,7 @@ impl Records {
                 *keep |= keys.contains(key);
                 true
             }
-            Step::AskedKeeper(key) => !keys.contains(key),
+            Step::AskedKeeper(key, _) => !keys.contains(key),
         });
     }
 
@@ -183,9 +187,9 @@ impl Records {
     ) -> bool {
         let Asked { key, keep: is_kept } = match self.repair.under_way.remove(&id) {
             Some(Step::Offered(asked)) => asked,
-            Some(Step::AskedKeeper(key)) => {
+            Some(Step::AskedKeeper(key, _)) => {
                 if !keep {
-                    self.drop_record_of_another(chord, &key);
+                    self.drop_copy(now, chord, from, key);
                 }
                 return true;
             }
@@ -245,10 +249,10 @@ impl Records {
     /// The next round asks again.
     pub(super) fn offer_failed(&mut self, id: u64, why: Failure) -> bool {
         let Some(step) = self.repair.under_way.remove(&id) else { return false };
-        if let (Step::AskedKeeper(key), Failure::Unreachable) = (step, why)
+        if let (Step::AskedKeeper(key, gone), Failure::Unreachable) = (step, why)
             && let Some(held) = self.held.get_mut(&key)
         {
-            held.keeper = None;
+            held.keepers.retain(|&keeper| keeper != gone);
         }
         true
     }
@@ -261,13 +265,14 @@ impl Records {
         root: NodeHandle,
         key: RecordKey,
     ) {
-        let keeper = self.held.get(&key).and_then(|held| held.keeper);
-        match keeper.filter(|&keeper| keeper != root && keeper != chord.me()) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        held.keepers.retain(|&keeper| keeper != root && keeper != chord.me());
+        match held.keepers.last().copied() {
             Some(keeper) => {
                 let horizon = self.horizon(&key);
                 let number =
                     chord.request_to(now, keeper, Message::Offer { key: key.clone(), horizon }.into());
-                self.repair.under_way.insert(number, Step::AskedKeeper(key));
+                self.repair.under_way.insert(number, Step::AskedKeeper(key, keeper));
             }
             None => self.drop_record_of_another(chord, &key),
         }
@@ -473,6 +478,29 @@ mod tests {
         pair.learn(1, 1..=5, START);
         let digest = pair.nodes[1].1.digest(START, &pair.key, None);
         assert_eq!(is_answered_late(&mut pair, digest).keys().count(), 1);
+    }
+
+    /// While a cut network heals, a node may take itself for the root and tell others to keep what is not its own.
+    #[test]
+    fn a_record_is_dropped_when_nobody_wants_it_kept_any_more() {
+        let at = |port| NodeHandle::new(([127, 0, 0, 1], port).into());
+        for (is_wanted, left) in [(true, 1), (false, 0)] {
+            let mut pair = Pair::new();
+            pair.learn(1, 1..=5, START);
+            let (chord, records) = &mut pair.nodes[1];
+            let keys = BTreeSet::from([pair.key.clone()]);
+            let digest = records.digest(START, &pair.key, None);
+            let (first, last, another) = (at(7002), at(7003), at(7004));
+            records.keep_for(first, &keys);
+            records.keep_for(last, &keys);
+            records.offer_keys(START, chord, keys);
+            for (asked, keep) in [(another, false), (last, false), (first, is_wanted)] {
+                let id = *records.repair.under_way.first_key_value().unwrap().0;
+                records.on_offered(START, chord, id, asked, Offered { digest, horizon: None, keep });
+            }
+            assert!(records.repair.under_way.is_empty());
+            assert_eq!(records.keys().count(), left);
+        }
     }
 
     #[test]

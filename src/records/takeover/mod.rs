@@ -122,7 +122,7 @@ impl Records {
     /// Who counts on this node to keep records of `range`, besides `asker`.
     fn keepers(&self, range: Range, asker: NodeHandle) -> BTreeSet<NodeHandle> {
         let held = self.held.values().filter(|held| range.contains(held.id));
-        held.filter_map(|held| held.keeper).filter(|&keeper| keeper != asker).collect()
+        held.filter_map(|held| held.keepers.last().copied()).filter(|&keeper| keeper != asker).collect()
     }
 
     /// Whether this node, as the root of `key`, knows all that it must to answer.
