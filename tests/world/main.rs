@@ -6,6 +6,7 @@
 //! SEEDS=100000 cargo test --test world small   more of them
 //! ```
 
+mod channels;
 mod churn;
 mod frozen;
 mod large;

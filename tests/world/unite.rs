@@ -20,22 +20,24 @@ const UNITED_WITHIN: Duration = Duration::from_secs(15);
 
 /// How a network is cut into parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Split {
+pub enum Split {
     /// Everyone is in one of so many parts, at random.
     Random(u32),
     /// So many nodes, here and there, are cut off from the others.
     Few(u32),
+    /// So many nodes, here and there, are cut off from all others each.
+    Alone(u32),
     /// So many neighbours are cut off from the others.
     Arc(u32),
 }
 
 impl Split {
     /// The number of each node's part.
-    fn parts(self, seed: u64) -> BTreeMap<NodeHandle, u32> {
-        let mut all: Vec<NodeHandle> = (0..NODES).map(crate::address).collect();
+    pub fn parts(self, seed: u64, nodes: u32) -> BTreeMap<NodeHandle, u32> {
+        let mut all: Vec<NodeHandle> = (0..nodes).map(crate::address).collect();
         all.sort_by_key(|node| match self {
             Split::Arc(_) => (0, node.id()),
-            Split::Random(_) | Split::Few(_) => {
+            Split::Random(_) | Split::Few(_) | Split::Alone(_) => {
                 let first = node.id().as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
                 (first.wrapping_mul(2 * seed + 1), node.id())
             }
@@ -43,15 +45,16 @@ impl Split {
         let part = |i: u32| match self {
             Split::Random(parts) => i % parts,
             Split::Few(few) | Split::Arc(few) => u32::from(i < few),
+            Split::Alone(few) => (i + 1).min(few + 1),
         };
-        (0..NODES).map(part).zip(all).map(|(part, node)| (node, part)).collect()
+        (0..nodes).map(part).zip(all).map(|(part, node)| (node, part)).collect()
     }
 }
 
 /// How long it takes until the parts are one ring.
 fn united_after(seed: u64, split: Split, cut: Cut, links: &Links) -> Duration {
     let mut network = rings::ideal(seed, links.clone(), NODES);
-    let parts = split.parts(seed);
+    let parts = split.parts(seed, NODES);
     let of = parts.clone();
     network.partition(cut, move |node| of.get(&node).copied().unwrap_or(0));
     network.run_for(CUT_FOR);
