@@ -103,6 +103,8 @@ impl Records {
         id: u64,
         why: Failure,
     ) -> bool {
-        self.push_failed(id, why) || self.fetch_failed(now, chord, id) || self.offer_failed(id, why)
+        self.push_failed(id, why)
+            || self.fetch_failed(now, chord, id)
+            || self.offer_failed(now, chord, id, why)
     }
 }

@@ -246,13 +246,17 @@ impl Records {
         true
     }
 
-    /// The next round asks again.
-    pub(super) fn offer_failed(&mut self, id: u64, why: Failure) -> bool {
+    /// A keeper that is gone counts on nothing any more; all else the next round asks again.
+    pub(super) fn offer_failed<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        id: u64,
+        why: Failure,
+    ) -> bool {
         let Some(step) = self.repair.under_way.remove(&id) else { return false };
-        if let (Step::AskedKeeper(key, gone), Failure::Unreachable) = (step, why)
-            && let Some(held) = self.held.get_mut(&key)
-        {
-            held.keepers.retain(|&keeper| keeper != gone);
+        if let (Step::AskedKeeper(key, gone), Failure::Unreachable) = (step, why) {
+            self.drop_copy(now, chord, gone, key);
         }
         true
     }
@@ -490,12 +494,17 @@ mod tests {
             let (chord, records) = &mut pair.nodes[1];
             let keys = BTreeSet::from([pair.key.clone()]);
             let digest = records.digest(START, &pair.key, None);
-            let (first, last, another) = (at(7002), at(7003), at(7004));
-            records.keep_for(first, &keys);
-            records.keep_for(last, &keys);
+            let [first, gone, last, another] = [7002, 7003, 7004, 7005].map(at);
+            for keeper in [first, gone, last] {
+                records.keep_for(keeper, &keys);
+            }
             records.offer_keys(START, chord, keys);
-            for (asked, keep) in [(another, false), (last, false), (first, is_wanted)] {
+            for (asked, keep) in [(another, false), (last, false), (gone, false), (first, is_wanted)] {
                 let id = *records.repair.under_way.first_key_value().unwrap().0;
+                if asked == gone {
+                    assert!(records.offer_failed(START, chord, id, Failure::Unreachable));
+                    continue;
+                }
                 records.on_offered(START, chord, id, asked, Offered { digest, horizon: None, keep });
             }
             assert!(records.repair.under_way.is_empty());
