@@ -124,6 +124,7 @@ fn idle() {
     for node in &nodes {
         node.traffic.begin();
     }
+    // What is measured is what happens while nobody does anything.
     thread::sleep(IDLE);
     let (messages, bytes) = nodes
         .iter()

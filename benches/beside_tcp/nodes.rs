@@ -168,6 +168,7 @@ pub fn settle(nodes: &[RunningNode]) {
         let deadline = Instant::now() + SETTLE_MAX;
         while node.successors() != expected {
             assert!(Instant::now() < deadline, "the ring around {:?} does not settle", node.handle);
+            // A node tells a program nothing when its list is complete: it is asked again, until the deadline.
             thread::sleep(Duration::from_millis(20));
         }
     }

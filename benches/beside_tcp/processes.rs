@@ -127,6 +127,7 @@ fn on_loopback() -> u64 {
 fn settle() {
     let (mut last, mut before) = (on_loopback(), u64::MAX);
     for _ in 0..SETTLE_SECONDS_MAX {
+        // What goes by in a second is what is compared.
         thread::sleep(Duration::from_secs(1));
         let now = on_loopback();
         let (this, then) = (now - last, before);
@@ -171,6 +172,7 @@ pub fn measure() {
     let times_used = |chats: &[Chat]| chats.iter().map(Chat::time_used).sum::<f64>();
     settle();
     let before = times_used(&chats);
+    // What is measured is what happens while nobody does anything.
     thread::sleep(IDLE);
     let share = (times_used(&chats) - before) / IDLE.as_secs_f64() / PROCESSES as f64;
     let memory: Vec<f64> = chats.iter().map(Chat::memory).collect();
