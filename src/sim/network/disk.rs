@@ -89,17 +89,24 @@ impl<M: Simulated> Network<M> {
         }
     }
 
+    /// Whether the machine has ended for which `event` is, or is frozen: the thread that writes stands still as
+    /// well, and `event` comes when it goes on.
+    fn stands_still(&mut self, host: Host, incarnation: u32, event: Event<M>) -> bool {
+        let state = &self.hosts[host as usize];
+        if state.incarnation != incarnation {
+            return true;
+        }
+        let Some(until) = state.frozen_until else { return false };
+        self.queue.push(until, event);
+        true
+    }
+
     /// It may be time for the next batch.
     pub(super) fn write(&mut self, host: Host, incarnation: u32) -> Option<Host> {
-        let state = &mut self.hosts[host as usize];
-        if state.incarnation != incarnation {
+        if self.stands_still(host, incarnation, Event::Write { node: host, incarnation }) {
             return None;
         }
-        if let Some(until) = state.frozen_until {
-            self.queue.push(until, Event::Write { node: host, incarnation });
-            return None;
-        }
-        if let Some(disk) = &mut state.disk {
+        if let Some(disk) = &mut self.hosts[host as usize].disk {
             disk.begins = None;
         }
         self.mind_disk(host);
@@ -108,15 +115,10 @@ impl<M: Simulated> Network<M> {
 
     /// A batch is on the disk: what has waited for it leaves the node.
     pub(super) fn written(&mut self, host: Host, incarnation: u32) -> Option<Host> {
+        if self.stands_still(host, incarnation, Event::Written { node: host, incarnation }) {
+            return None;
+        }
         let state = &mut self.hosts[host as usize];
-        if state.incarnation != incarnation {
-            return None;
-        }
-        if let Some(until) = state.frozen_until {
-            // The thread that writes stands still as well.
-            self.queue.push(until, Event::Written { node: host, incarnation });
-            return None;
-        }
         let disk = state.disk.as_mut()?;
         apply(&mut state.items, disk.writing.take());
         disk.batches.written();
