@@ -191,6 +191,7 @@ impl<P: Clone> Chord<P> {
         self.send(from, Message::GoneHeard { question });
     }
 
+    /// It is told for a while that `leaver` has left in good order.
     fn note_departed(&mut self, leaver: NodeHandle) {
         let now = self.now;
         self.departed.retain(|&(node, until)| node != leaver && now < until);

@@ -119,7 +119,7 @@ impl Records {
         self.keys().filter(|&(_, id)| range.contains(id)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Who counts on this node to keep records of `range`, besides `asker`.
+    /// Who told this node last to keep each record of `range`, besides `asker`.
     fn keepers(&self, range: Range, asker: NodeHandle) -> BTreeSet<NodeHandle> {
         let held = self.held.values().filter(|held| range.contains(held.id));
         held.filter_map(|held| held.keepers.last().copied()).filter(|&keeper| keeper != asker).collect()
