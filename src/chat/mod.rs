@@ -403,6 +403,7 @@ impl Chat {
             (Pending::LookUp(to) | Pending::FindNode(to) | Pending::Post(to), Failure::NoAnswer) => {
                 self.on_nobody_answers(cx, to);
             }
+            (Pending::Renew(channel, _), Failure::NoAnswer) => self.on_renew_unanswered(cx, id, &channel),
             (pending, _) => self.on_refused(cx, id, pending, reason),
         }
     }

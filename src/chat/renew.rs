@@ -260,6 +260,19 @@ impl Chat {
         }
     }
 
+    /// Who knows that something is missing asks again; the others do with the next renewal.
+    pub(super) fn on_renew_unanswered(&mut self, cx: &mut Context<'_>, id: Number, channel: &ChannelName) {
+        let Some(session) = self.sessions.get_mut(channel) else { return };
+        if session.catching_up.take_if(|asked| *asked == id).is_none() {
+            return;
+        }
+        if session.away.is_some_and(|first| first <= id) {
+            self.catch_up_after_absence(cx, channel);
+        } else {
+            self.catch_up(cx, channel);
+        }
+    }
+
     /// The next message that comes, or the next renewal, asks again.
     pub(super) fn on_renew_failed(&mut self, id: Number, channel: &ChannelName) {
         if let Some(session) = self.sessions.get_mut(channel) {
@@ -270,10 +283,12 @@ impl Chat {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::chat::{claim, history, join};
     use crate::chord::Message;
-    use crate::chord::message::{Answer as Answered, Body};
+    use crate::chord::message::{Answer as Answered, Body, Route};
     use crate::id::NodeHandle;
     use crate::machine::{Input, Machine, Output};
     use crate::node::{Command, Node};
@@ -281,6 +296,9 @@ mod tests {
     use crate::records::name::Nick;
 
     const NOW: Time = Time::from_micros(1_800_000_000_000_000);
+
+    /// A request that is not answered by then has failed.
+    const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
     /// A member of `#rust`, and the root of all that it asks for.
     struct Member {
@@ -330,6 +348,35 @@ mod tests {
                     }
                     Output::Event(crate::chat::event::Event::Message { seq, .. }) => self.shown.push(seq),
                     _ => {}
+                }
+            }
+        }
+
+        /// Time passes until `end`: the root is there, and answers nothing but the ring's questions.
+        fn waits_until(&mut self, end: Time) {
+            let (root, successors) = (self.root, vec![self.node.me(), self.root]);
+            while let Some(now) = self.node.next_wakeup().filter(|&at| at <= end) {
+                let mut inputs = vec![Input::Wakeup];
+                while let Some(input) = inputs.pop() {
+                    let mut outputs = Vec::new();
+                    self.node.handle(now, input, &mut outputs);
+                    for output in outputs {
+                        let Output::Send { message, .. } = output else { continue };
+                        let message = match message {
+                            Message::Ping { question } => Message::Pong { question },
+                            Message::GetNeighbors { question }
+                            | Message::GetNewNeighbors { question, .. } => {
+                                let (predecessor, successors) = (Some(self.node.me()), successors.clone());
+                                Message::Neighbors { question, predecessor, successors }
+                            }
+                            Message::Route(Route { id, body: Body::Request(payload), .. }) => {
+                                self.asked.push((id, payload));
+                                continue;
+                            }
+                            _ => continue,
+                        };
+                        inputs.push(Input::Message { from: root, message });
+                    }
                 }
             }
         }
@@ -388,6 +435,17 @@ mod tests {
         member.is_renewed(&[2], &[1]);
         assert_eq!(member.shown, [1, 2]);
         assert!(!member.asked.iter().any(|(_, asked)| matches!(asked, Payload::Renew(_))));
+    }
+
+    #[test]
+    fn who_knows_that_something_is_missing_and_is_not_answered_asks_again() {
+        let mut member = Member::new();
+        member.heals();
+        let unanswered = std::mem::take(&mut member.asked);
+        member.waits_until(NOW + ANSWERED_WITHIN);
+        member.asked.retain(|(id, _)| unanswered.iter().all(|(before, _)| before != id));
+        member.is_renewed(&[1], &[]);
+        assert_eq!(member.shown, [1]);
     }
 
     #[test]
