@@ -62,6 +62,9 @@ impl<P: Clone> Chord<P> {
         }
         if self.is_member() && !self.has_nobody() {
             self.doubt = Some(Doubt { until: self.now + DOUBT_MAX, tried_again: BTreeSet::new() });
+        } else {
+            // It may have been found meanwhile, and not know.
+            self.search_now();
         }
         // An answer from before is out of date.
         self.question = None;

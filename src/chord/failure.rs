@@ -28,6 +28,7 @@ impl<P: Clone> Chord<P> {
         if !self.tries_again(peer) {
             self.lose(peer);
         }
+        self.search_failed_at(peer);
         for message in undelivered {
             match message {
                 // "A node that fails to forward tries the next best": it routes around.
@@ -79,9 +80,9 @@ impl<P: Clone> Chord<P> {
     ///
     /// `why` says how it went, in case its range falls to this node.
     pub(super) fn forget(&mut self, peer: NodeHandle, why: Why) {
-        self.fingers.remove(peer, self.now);
         let was_successor = self.successors.first() == Some(&peer);
         let had_nobody = self.has_nobody();
+        self.fingers.remove(peer, self.now);
         self.acquaintances.retain(|&node| node != peer);
         self.newcomers.retain(|newcomer| newcomer.node != peer);
         self.suspects.retain(|suspect| suspect.to != peer);

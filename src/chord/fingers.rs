@@ -44,6 +44,10 @@ impl Fingers {
         self.runs.iter().map(|(&exponent, &node)| (exponent, node))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     pub(super) fn insert(&mut self, exponent: u32, node: NodeHandle) {
         self.runs.insert(exponent, node);
     }

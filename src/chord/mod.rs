@@ -22,6 +22,7 @@ mod rectify;
 mod request;
 mod round_trip;
 mod route;
+mod search;
 mod stabilize;
 mod suspect;
 pub mod trace;
@@ -77,6 +78,7 @@ pub struct Chord<P> {
     /// Whom a neighbour has told of last, and who may know the ring when all neighbours have gone.
     acquaintances: Vec<NodeHandle>,
     remembered: unite::Remembered,
+    search: Option<search::Search>,
     /// Who has left in good order of late, the last one last, and until when that is told.
     departed: VecDeque<(NodeHandle, Time)>,
     /// Rises with each change of `successors`.
@@ -312,6 +314,7 @@ impl<P: Clone> Chord<P> {
             newcomers: Vec::new(),
             acquaintances: Vec::new(),
             remembered: unite::Remembered::new(now),
+            search: None,
             departed: VecDeque::new(),
             version: 0,
             question: None,
@@ -391,6 +394,7 @@ impl<P: Clone> Chord<P> {
         self.retry_probe();
         self.retry_suspects();
         self.end_doubt_when_due();
+        self.end_search_when_due();
         if self.is_member() && self.next_stabilize <= self.now {
             self.next_stabilize = self.now + STABILIZE_EVERY;
             self.stabilize();
@@ -412,6 +416,7 @@ impl<P: Clone> Chord<P> {
             self.probe.as_ref().map(rectify::Probe::next_wakeup),
             self.suspects.iter().map(rectify::Probe::next_wakeup).min(),
             self.doubt.as_ref().map(asleep::Doubt::next_wakeup),
+            self.search.as_ref().map(search::Search::next_wakeup),
             self.membership_wakeup(),
             self.requests.next_wakeup(),
             self.traces.values().map(trace::Trace::next_wakeup).min(),
@@ -489,7 +494,10 @@ impl<P: Clone> Chord<P> {
 
     /// Whether no other node is known that may belong to the ring.
     fn has_nobody(&self) -> bool {
-        self.successors.is_empty() && self.predecessor.is_none() && self.acquaintances.is_empty()
+        self.successors.is_empty()
+            && self.predecessor.is_none()
+            && self.acquaintances.is_empty()
+            && self.fingers.is_empty()
     }
 
     /// Whether this node is the root of `key`; nothing if that is not known yet.

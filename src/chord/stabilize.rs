@@ -103,16 +103,21 @@ impl<P: Clone> Chord<P> {
             (None, Some(predecessor)) => {
                 // The predecessor is the last one clockwise; a finger is nearer to the successor.
                 let known = self.fingers.iter().map(|(_, node)| node).chain([predecessor]);
-                let nearest = known.min_by_key(|node| self.me.id().distance_to(node.id()));
-                self.ask(nearest.unwrap_or(predecessor), Kind::Between);
+                self.ask(self.nearest_of(known).unwrap_or(predecessor), Kind::Between);
             }
             (None, None) => {
-                // Whoever was known has gone: the others that they told of may know the ring.
-                if let Some(&acquaintance) = self.acquaintances.first() {
-                    self.ask(acquaintance, Kind::Between);
+                // Whoever was known has gone: the others that they told of may know the ring, or a finger.
+                let nearest_finger = || self.nearest_of(self.fingers.iter().map(|(_, node)| node));
+                if let Some(node) = self.acquaintances.first().copied().or_else(nearest_finger) {
+                    self.ask(node, Kind::Between);
                 }
             }
         }
+    }
+
+    /// The one of `nodes` that comes first after this one.
+    fn nearest_of(&self, nodes: impl Iterator<Item = NodeHandle>) -> Option<NodeHandle> {
+        nodes.min_by_key(|node| self.me.id().distance_to(node.id()))
     }
 
     /// Whether a question to the successor is under way.

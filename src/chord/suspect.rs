@@ -55,7 +55,7 @@ impl<P: Clone> Chord<P> {
         self.make_sure_of(node);
     }
 
-    fn make_sure_of(&mut self, node: NodeHandle) {
+    pub(super) fn make_sure_of(&mut self, node: NodeHandle) {
         let is_asked = self.suspects.iter().any(|suspect| suspect.to == node);
         if node != self.me && !is_asked && self.suspects.len() < ASKED_MAX {
             let number = self.new_number();

@@ -21,7 +21,7 @@
 //! That lost peers are asked, and rings close in this way, is after Shafaat, Ghodsi and Haridi ("Handling
 //! network partitions and mergers in structured overlay networks", IEEE P2P 2007).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::message::{Body, Lost, Message, Number, Route};
@@ -56,8 +56,8 @@ pub(super) struct Remembered {
     peers: VecDeque<Peer>,
     /// Who has displaced this node last: it is asked before the others.
     displaced_by: Option<NodeHandle>,
-    /// The number of the last question, until it is answered, and through whom it was asked.
-    asked: Option<(Number, NodeHandle)>,
+    /// The numbers of the last questions, until they are answered, and through whom each was asked.
+    asked: BTreeMap<Number, NodeHandle>,
     last_ask: Time,
     next_ask: Time,
     /// Who may be a better successor, and is asked once the question under way has ended.
@@ -80,7 +80,7 @@ impl Remembered {
         Remembered {
             peers: VecDeque::new(),
             displaced_by: None,
-            asked: None,
+            asked: BTreeMap::new(),
             last_ask: now,
             next_ask: now,
             candidate: None,
@@ -132,6 +132,12 @@ impl<P: Clone> Chord<P> {
     /// first: those that it has lost, and the one through which it has joined.
     pub fn remembered(&self) -> impl Iterator<Item = NodeHandle> + '_ {
         self.remembered.peers.iter().map(|peer| peer.node)
+    }
+
+    /// Those that were lost, and that nobody has heard of since.
+    pub(super) fn lost(&self) -> impl Iterator<Item = NodeHandle> + '_ {
+        let is_lost = |peer: &&Peer| peer.rests <= self.now && !self.knows_as_neighbour(peer.node);
+        self.remembered.peers.iter().filter(is_lost).map(|peer| peer.node)
     }
 
     /// Asks `peer`, in its turn, whether it is in another ring, and unites the two.
@@ -243,9 +249,12 @@ impl<P: Clone> Chord<P> {
         }
     }
 
-    fn ask_for_place(&mut self, via: NodeHandle) {
+    pub(super) fn ask_for_place(&mut self, via: NodeHandle) {
         let id = self.new_number();
-        self.remembered.asked = Some((id, via));
+        if self.remembered.asked.len() == REMEMBERED_MAX {
+            self.remembered.asked.pop_first();
+        }
+        self.remembered.asked.insert(id, via);
         self.remembered.last_ask = self.now;
         let (key, origin) = (self.me.id(), self.me);
         self.send(via, Message::Route(Route { key, origin, id, hops: 0, last: false, body: Body::Unite }));
@@ -259,7 +268,7 @@ impl<P: Clone> Chord<P> {
 
     /// The place of this node is before the first of `successors`, if they answer its question `id`.
     pub(super) fn on_place_there(&mut self, id: Number, successors: &[NodeHandle]) {
-        let Some((_, via)) = self.remembered.asked.take_if(|(asked, _)| *asked == id) else { return };
+        let Some(via) = self.remembered.asked.remove(&id) else { return };
         match successors.first() {
             Some(&successor) if successor == self.me => self.is_not_lost(via),
             Some(&successor) => self.consider_successor(successor),

@@ -28,6 +28,10 @@ pub(super) struct Pushes {
     /// When all are told of the others as well.
     due: Option<Time>,
     copies: BTreeMap<NodeHandle, Push>,
+    /// How many nodes there were to keep copies, when this node last looked.
+    copies_before: usize,
+    /// Whether there may be more than are known.
+    may_lack_copies: bool,
     migrations: BTreeMap<NodeHandle, Migration>,
 }
 
@@ -73,6 +77,7 @@ impl Records {
 
     /// Tells the next nodes what they do not know yet of this root's records, and new roots of theirs.
     pub fn push<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        self.search_copies(now, chord);
         let targets = &chord.successors()[..chord.successors().len().min(COPIES - 1)];
         self.pushes.copies.retain(|node, _| targets.contains(node));
         for &target in targets {
@@ -105,6 +110,16 @@ impl Records {
             migration.push = migration.push.after_telling(under_way, reached);
             self.pushes.migrations.insert(node, migration);
         }
+    }
+
+    /// Who has just lost so many that too few nodes are known to keep copies looks for others first.
+    fn search_copies<P: Clone>(&mut self, now: Time, chord: &mut Chord<P>) {
+        let known = chord.successors().len();
+        if known < ACKNOWLEDGED - 1 && known < self.pushes.copies_before {
+            chord.search(now);
+        }
+        self.pushes.copies_before = known;
+        self.pushes.may_lack_copies = chord.may_lack_successors();
     }
 
     /// The copies that are to be told something now; the one that is `asked` something, whatever there is.
@@ -209,10 +224,15 @@ impl Records {
         self.pushes.urgent
     }
 
-    /// Whether enough copies have what was merged up to `revision`: 3 nodes, or all where there are fewer.
+    /// Whether enough copies have what was merged up to `revision`: 3 nodes, or all where there are fewer, as far as
+    /// is certain.
     pub fn is_acknowledged(&self, revision: u64) -> bool {
         let enough = ACKNOWLEDGED - usize::from(self.is(Mutant::AcknowledgesSooner));
-        let needed = (enough - 1).min(self.pushes.copies.len());
+        let known = self.pushes.copies.len();
+        if known < enough - 1 && self.pushes.may_lack_copies {
+            return false;
+        }
+        let needed = (enough - 1).min(known);
         needed <= self.pushes.copies.values().filter(|push| revision <= push.acknowledged).count()
     }
 
@@ -300,6 +320,29 @@ mod tests {
             assert!(records.on_merged(id));
         }
         counts
+    }
+
+    #[test]
+    fn who_has_just_lost_all_copies_acknowledges_nothing_until_they_are_known_to_be_gone() {
+        let mut ring = [7000, 7001, 7002].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+        ring.sort();
+        let [me, peers @ ..] = ring;
+        let key = RecordKey::Channel("rust".parse().unwrap());
+        let (mut chord, mut records) = (Chord::ideal(&ring, me, 16, START), Records::default());
+        told(START, &mut records, &mut chord);
+        records.write(START, &key, membership(peers[0], 1));
+        let mut cannot_be_reached = |records: &mut Records, peer| {
+            chord.handle(START, Input::Unreachable { peer, undelivered: Vec::new() });
+            told(START, records, &mut chord);
+        };
+        for peer in peers {
+            cannot_be_reached(&mut records, peer);
+        }
+        assert!(!records.is_acknowledged(records.newest_write()), "it has asked them whether they are there");
+        for peer in peers {
+            cannot_be_reached(&mut records, peer);
+        }
+        assert!(records.is_acknowledged(records.newest_write()), "nobody else is there");
     }
 
     #[test]

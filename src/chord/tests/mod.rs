@@ -11,6 +11,7 @@ mod fingers;
 mod trace;
 mod failure;
 mod asleep;
+mod search;
 mod unite;
 
 use std::convert::Infallible;

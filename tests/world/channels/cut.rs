@@ -23,8 +23,8 @@ use crate::unite::Split;
 const PEOPLE: u32 = 256;
 const CHANNELS: u32 = 16;
 
-/// Nodes that are cut off here and there are alone: if they could reach one another, some would not know any of
-/// the others, and acknowledge what they alone hold.
+/// Nodes that are cut off here and there are alone: if they could reach one another, some would know none of the
+/// others, and could not find them.
 const CUTS: [Split; 6] =
     [Split::Random(2), Split::Random(3), Split::Alone(1), Split::Alone(16), Split::Arc(16), Split::Arc(128)];
 const CUT_FOR: Duration = Duration::from_secs(5 * 60);
