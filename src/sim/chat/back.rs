@@ -1,8 +1,9 @@
 //! Who comes back after a crash, with what is on their disk: what that may have forgotten, and nothing else.
 //!
 //! "What is written a moment later, and may be lost by a crash: that a message of a channel was shown (1 s; it is
-//! shown once more), that a private message was shown or waits (0.1 s)."
+//! shown once more), that a private message was shown, waits or was delivered (0.1 s)."
 //! A batch may be under way when that time is over, and the one after it takes its time, too.
+//! Who had asked to leave a channel, and was not told yet that they have left it, is in it or not.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -149,15 +150,19 @@ impl Oracle {
         let channel_of = |id: &MessageId| messages.get(id).and_then(super::Message::channel);
         let Some(person) = self.people.get_mut(&node) else { return };
         let Some(ended) = person.ended.take() else { return };
-        person.screen.comes_back(ended, &person.joined, channel_of);
+        let mut returns = std::mem::take(&mut person.joined);
+        returns.retain(|channel| !person.leaves.contains(channel));
+        person.leaves.clear();
+        person.screen.comes_back(ended, &returns, channel_of);
         person.since = now;
         person.is_over = false;
-        person.returns.append(&mut person.joined);
+        person.returns.append(&mut returns);
         let id = |counter| MessageId { author: node, counter };
         for (_, message) in self.messages.range_mut(id(0)..=id(u64::MAX)) {
             let is_unsure = ended.waiting_until < message.since;
             message.waits_again = is_unsure || message.state == SentState::Queued;
             message.may_be_forgotten |= is_unsure && message.state == SentState::Queued;
+            message.delivered_again = is_unsure && message.state == SentState::Delivered;
         }
     }
 

@@ -139,6 +139,8 @@ struct Person {
     joined: BTreeSet<ChannelName>,
     /// The channels they have left.
     left: BTreeSet<ChannelName>,
+    /// The channels they have asked to leave.
+    leaves: BTreeSet<ChannelName>,
     screen: back::Screen,
     /// How much of that is on their disk, if they have ended.
     ended: Option<back::Ended>,
@@ -156,6 +158,8 @@ struct Message {
     waits_again: bool,
     /// Whether its author has crashed, and may never hear of it again.
     may_be_forgotten: bool,
+    /// Whether its author has crashed, and may hear once more that it was delivered.
+    delivered_again: bool,
     /// Where it stood when somebody was shown it; more than one place where there were two roots.
     places: BTreeSet<Place>,
     /// Where it stands, as members were told.
@@ -204,6 +208,13 @@ impl Oracle {
         assert!(before.is_none(), "each text is said once: {text:?}");
     }
 
+    /// `node` asks to leave `channel`: until it is told that this is done, a crash may do it or undo it.
+    pub fn will_leave(&mut self, node: NodeHandle, channel: ChannelName) {
+        if let Some(person) = self.people.get_mut(&node) {
+            person.leaves.insert(channel);
+        }
+    }
+
     fn on_event(&mut self, network: &Network<Node>, node: NodeHandle, event: &Event) {
         match event {
             Event::Ready { nick, .. } => self.on_ready(network, node, nick),
@@ -211,11 +222,13 @@ impl Oracle {
                 let person = self.person(node);
                 person.joined.insert(channel.clone());
                 person.left.remove(channel);
+                person.leaves.remove(channel);
                 person.returns.remove(channel);
             }
             Event::Left { channel } => {
                 let person = self.person(node);
                 person.joined.remove(channel);
+                person.leaves.remove(channel);
                 person.returns.remove(channel);
                 person.left.insert(channel.clone());
             }
@@ -339,6 +352,7 @@ impl Oracle {
             let what = format!("{node:?} is told of {text:?} to {to}, which it did not send");
             self.breaks(now, Promise::State, what);
         }
+        let mut may_again = false;
         let before = match (self.messages.get_mut(&id), state) {
             (None, SentState::Queued | SentState::Waiting) => {
                 self.messages.insert(id, Message::new(now, to.clone()));
@@ -348,6 +362,7 @@ impl Oracle {
             (Some(_), SentState::Waiting) => return self.waits_again(now, node, id),
             (Some(message), _) => {
                 message.since = now;
+                may_again = std::mem::take(&mut message.delivered_again);
                 Some(std::mem::replace(&mut message.state, state.clone()))
             }
         };
@@ -355,6 +370,7 @@ impl Oracle {
             (Some(SentState::Queued), state) => *state != SentState::Queued,
             // Mail: it waited for its receiver.
             (Some(SentState::Stored), SentState::Delivered) => !matches!(to, Recipient::Channel(_)),
+            (Some(SentState::Delivered), SentState::Delivered) => may_again,
             _ => false,
         };
         let is_shown = || self.people.values().any(|person| person.screen.has(&id));
@@ -368,8 +384,9 @@ impl Oracle {
             SentState::Failed { .. } => self.seen.failed += 1,
             SentState::Delivered => {
                 self.seen.delivered += 1;
-                // Each message is counted as what it is in the end.
+                // Each message is counted once, as what it is in the end.
                 self.seen.stored -= u64::from(before == Some(SentState::Stored));
+                self.seen.delivered -= u64::from(before == Some(SentState::Delivered));
             }
             SentState::Queued | SentState::Waiting => {}
         }
@@ -385,6 +402,7 @@ impl Person {
             in_good_order: true,
             joined: BTreeSet::new(),
             left: BTreeSet::new(),
+            leaves: BTreeSet::new(),
             screen: back::Screen::default(),
             ended: None,
             returns: BTreeSet::new(),
@@ -408,6 +426,7 @@ impl Message {
             since,
             waits_again: false,
             may_be_forgotten: false,
+            delivered_again: false,
             places: BTreeSet::new(),
             told: BTreeSet::new(),
             text: None,

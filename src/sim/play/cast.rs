@@ -148,11 +148,17 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             0..50 => self.send(someone, channel),
             50..65 => self.private(someone),
             65..82 => self.line(someone, format!("join {channel}")),
-            82..90 => self.line(someone, format!("leave {channel}")),
+            82..90 => self.leave(someone, channel),
             90..92 if self.plan.nodes as usize / 2 < there => self.exit(someone),
             92..96 if there < self.plan.nodes as usize => self.comes(),
             _ => self.send(someone, channel),
         }
+    }
+
+    fn leave(&mut self, node: NodeHandle, channel: &str) {
+        let name = channel.parse().expect("the channels of a play have good names");
+        self.oracle.borrow_mut().will_leave(node, name);
+        self.line(node, format!("leave {channel}"));
     }
 
     /// Who is alone in a part of the network stays: nobody else has what was said there.
