@@ -231,12 +231,10 @@ impl Chat {
         if let Some(seen) = asked.seen.filter(|_| differs) {
             return self.read_late(cx, channel, seen, compared);
         }
-        // What the root does not have although it was asked later than the rest came, nobody has.
-        if let Some(session) = self.sessions.get_mut(&channel)
-            && let Some(first) = session.ahead.first_entry()
-            && Some(*first.key()) <= asked.waiting
-        {
-            session.seen = session.seen.max(first.get().after);
+        // What the root does not have although it was asked later, another root has told: it is shown once this
+        // one has it, and what stands before it.
+        if let Some(session) = self.sessions.get_mut(&channel) {
+            session.ahead.retain(|&place, _| asked.waiting < Some(place));
         }
         self.show_ahead(cx, &channel);
         self.ask_again(cx, &channel);
@@ -286,6 +284,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::chat::send::Delivery;
     use crate::chat::{claim, history, join};
     use crate::chord::Message;
     use crate::chord::message::{Answer as Answered, Body, Route};
@@ -446,6 +445,19 @@ mod tests {
         member.asked.retain(|(id, _)| unanswered.iter().all(|(before, _)| before != id));
         member.is_renewed(&[1], &[]);
         assert_eq!(member.shown, [1]);
+    }
+
+    #[test]
+    fn what_another_root_told_waits_for_what_stands_before_it_until_the_root_has_both() {
+        let mut member = Member::new();
+        let after = Some(member.entry(1).place);
+        let delivery = Delivery { channel: member.channel.clone(), entry: member.entry(2), after };
+        member.is_told(Payload::Delivery(delivery));
+        member.is_renewed(&[], &[]);
+        assert!(member.shown.is_empty());
+        member.heals();
+        member.is_renewed(&[1, 2], &[]);
+        assert_eq!(member.shown, [1, 2]);
     }
 
     #[test]
