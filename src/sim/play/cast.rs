@@ -163,7 +163,8 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
 
     /// Who is alone in a part of the network stays: nobody else has what was said there.
     fn exit(&mut self, node: NodeHandle) {
-        if self.network.get(node).is_some_and(|node| !node.chord().successors().is_empty()) {
+        let has_others = self.network.get(node).is_some_and(|node| !node.chord().successors().is_empty());
+        if has_others && !self.are_forgotten_without(&[node]) {
             if let Some(guest) = self.cast.people.get_mut(&node) {
                 guest.has_exited = true;
             }

@@ -94,6 +94,9 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
                 let salt = self.network.rng().random();
                 let cut = if self.network.rng().random() { Cut::Silent } else { Cut::Refused };
                 self.salt = Some(salt);
+                let all = self.network.machines().map(|node| node.chord().me());
+                let (one, other) = all.partition(|&node| part(salt, node) == 0);
+                self.parted = vec![one, other];
                 self.network.partition(cut, move |node| part(salt, node));
                 self.note("the network is cut in two");
                 self.disturb(self.plan.split.unwrap_or_default());
@@ -147,7 +150,8 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             let mut gone = vec![node];
             let next = self.network.get(node).and_then(|node| node.chord().successors().first().copied());
             gone.extend(next.filter(|&next| both && self.network.get(next).is_some()));
-            if self.oracle.borrow().is_kept_somewhere_without(&self.network, &gone) {
+            let is_kept = self.oracle.borrow().is_kept_somewhere_without(&self.network, &gone);
+            if is_kept && !self.are_forgotten_without(&gone) {
                 let nicks: Vec<_> = gone.iter().map(|&node| self.cast.nick(node).to_string()).collect();
                 self.note(&format!("{} {how}", nicks.join(" and ")));
                 self.network.crash_at_once(&gone);
@@ -156,6 +160,16 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             }
         }
         None
+    }
+
+    /// Whether nobody is left in some part, without `gone`, of those whom the other part may remember: then the two
+    /// would not find each other again.
+    pub(super) fn are_forgotten_without(&self, gone: &[NodeHandle]) -> bool {
+        let stays = |&node: &NodeHandle| {
+            self.network.get(node).is_some() && !gone.contains(&node) && !self.cast.has_exited(node)
+        };
+        let goes = |node: &NodeHandle| gone.contains(node);
+        self.parted.iter().any(|part| part.iter().any(goes) && !part.iter().any(stays))
     }
 
     /// All nodes are killed at once, whatever they are doing, and started again one after the other.

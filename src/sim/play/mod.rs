@@ -20,6 +20,7 @@ mod silence;
 mod tests;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -147,6 +148,8 @@ struct Play<F> {
     /// In which part of the network a node is, while that is cut.
     salt: Option<u8>,
     outage: Outage,
+    /// Who was there when the network was cut, in each part.
+    parted: Vec<BTreeSet<NodeHandle>>,
     /// Until when something goes wrong, as far as is known.
     disturbed_until: Time,
     report: Report,
@@ -196,6 +199,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             cast: Cast::default(),
             faults: Vec::new(),
             salt: None,
+            parted: Vec::new(),
             outage,
             disturbed_until: START,
             report,
