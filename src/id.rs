@@ -1,5 +1,6 @@
 //! The circle of 2^160 identifiers, on which nodes and keys have their places.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -14,9 +15,9 @@ const ID_BYTES: usize = 20;
 
 /// A point on the circle: a node's identifier or a key.
 ///
-/// The bytes are big-endian, so the derived order is the numeric one.
+/// The bytes are big-endian; the order is the numeric one.
 /// Identifiers are SHA-1 hashes, as in Stoica et al., section IV-B.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Id([u8; ID_BYTES]);
 
 impl Id {
@@ -94,6 +95,23 @@ impl Id {
     /// The first eight hexadecimal digits, for people.
     pub fn short(self) -> String {
         self.to_string()[..8].to_owned()
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Id) -> Ordering {
+        // Every table is sorted by ids: as numbers, they are compared without a call of `memcmp`.
+        let number = |id: &Id| {
+            let [high @ .., a, b, c, d] = id.0;
+            (u128::from_be_bytes(high), u32::from_be_bytes([a, b, c, d]))
+        };
+        number(self).cmp(&number(other))
+    }
+}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Id) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
