@@ -36,12 +36,15 @@ pub const REMEMBERED_MAX: usize = 64;
 /// How long a peer is remembered that is not found again: a cut may last a night.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often one of them is asked; the first moment follows from the node's id, so that the nodes of a
+/// How often some of them are asked; the first moment follows from the node's id, so that the nodes of a
 /// ring do not ask all at once.
 pub(crate) const ASK_EVERY: Duration = Duration::from_secs(3);
 
 /// The same for a node that has nobody.
 pub(crate) const ASK_ALONE_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it takes until each of them was asked by someone in the ring.
+const ASKED_WITHIN: Duration = Duration::from_secs(6);
 
 /// How long the node rests through which this one has joined, once it is known to be in the same ring.
 const HOME_RESTS: Duration = Duration::from_secs(60);
@@ -232,10 +235,22 @@ impl<P: Clone> Chord<P> {
         let now = self.now;
         if self.is_member() && self.remembered.next_wakeup().is_some_and(|due| due <= now) {
             self.remembered.peers.retain(|peer| peer.until.is_none_or(|until| now < until));
-            self.ask_lost();
             let pause = if self.is_alone() { ASK_ALONE_EVERY } else { ASK_EVERY };
+            for _ in 0..self.asked_at_a_time(pause) {
+                self.ask_lost();
+            }
             self.remembered.next_ask = now + pause;
         }
+    }
+
+    /// How many are asked every `pause`: so many that all members together come to each within [`ASKED_WITHIN`].
+    ///
+    /// Of those that were lost most may have gone for good, and a small ring has few members to ask after them.
+    fn asked_at_a_time(&self, pause: Duration) -> u128 {
+        let lost = self.remembered.peers.iter().filter(|peer| peer.rests <= self.now).count();
+        let goes_round = self.comes_round || self.has_nobody();
+        let members = 1 + if goes_round { self.successors.len() } else { self.successors_max };
+        (lost as u128 * pause.as_millis()).div_ceil(members as u128 * ASKED_WITHIN.as_millis()).max(1)
     }
 
     /// Asks the next of those that were lost where the place of this node is.

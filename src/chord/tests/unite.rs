@@ -288,3 +288,23 @@ fn who_have_lost_the_same_peers_ask_different_ones() {
     assert!(first.iter().all(|asked| asked.len() == 1), "whom a node has lost last is asked first");
     assert!(others.iter().all(|asked| asked.len() == lost.len()), "{others:?}");
 }
+
+/// A ring of one to three that has lost many asks after all of them as soon as a large one does.
+#[test]
+fn the_fewer_members_there_are_the_more_each_asks_after() {
+    let me = nodes::<1>()[0];
+    let lost: Vec<NodeHandle> = (0..30).map(|i| NodeHandle::new(([127, 0, 1, 1], 7000 + i).into())).collect();
+    let mut node = Node::new(me, 3, START);
+    node.create(START);
+    for &peer in &lost {
+        node.remember(START, peer);
+    }
+    let mut asked = BTreeSet::new();
+    for tenth in 0..=60 {
+        let now = START + Duration::from_millis(100) * tenth;
+        let at_once = asked_through(&wake(&mut node, now));
+        assert!(at_once.len() <= lost.len().div_ceil(6), "{at_once:?}");
+        asked.extend(at_once.into_iter().map(|(via, _)| via));
+    }
+    assert_eq!(asked.len(), lost.len(), "within 6 s");
+}
