@@ -24,7 +24,7 @@ use crate::id::NodeHandle;
 use crate::node::Node;
 use crate::records::channel::Entry;
 use crate::records::name::{ChannelName, Nick};
-use crate::records::{ACKNOWLEDGED, RecordKey};
+use crate::records::{self, ACKNOWLEDGED, RecordKey, Statement};
 use crate::sim::Network;
 use crate::time::Time;
 
@@ -117,16 +117,31 @@ impl Oracle {
             chord::Message::Tell(Payload::Delivery(delivery)) => {
                 self.tells(network, from, std::slice::from_ref(&delivery.entry));
             }
+            // A root that is a member tells itself without a message, and may know another place by then.
+            chord::Message::Request {
+                payload: Payload::Records(records::Message::Merge { statements, .. }),
+                ..
+            } => {
+                for (_, statement) in statements {
+                    if let Statement::Message(entry) = statement {
+                        self.note_place(entry);
+                    }
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn note_place(&mut self, entry: &Entry) {
+        if let Some(message) = self.messages.get_mut(&entry.id) {
+            message.told.insert(entry.place);
         }
     }
 
     /// `root` tells a member what was said in a channel.
     fn tells(&mut self, network: &Network<Node>, root: NodeHandle, entries: &[Entry]) {
         for entry in entries {
-            if let Some(message) = self.messages.get_mut(&entry.id) {
-                message.told.insert(entry.place);
-            }
+            self.note_place(entry);
         }
         self.acknowledges(network, root, entries.iter().map(|entry| entry.id));
     }

@@ -162,7 +162,7 @@ struct Message {
     delivered_again: bool,
     /// Where it stood when somebody was shown it; more than one place where there were two roots.
     places: BTreeSet<Place>,
-    /// Where it stands, as members were told.
+    /// Where it stands, as members or copies were told.
     told: BTreeSet<Place>,
     text: Option<String>,
     /// Who held it when they ended, until it was acknowledged.
