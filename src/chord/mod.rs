@@ -89,6 +89,8 @@ pub struct Chord<P> {
     probe: Option<rectify::Probe>,
     /// Those who are asked whether they are there, like the successors after one that is late.
     suspects: Vec<rectify::Probe>,
+    /// To whom something was handed on of late, and when it was asked whether they are there.
+    relied_on: BTreeMap<NodeHandle, Time>,
     doubt: Option<asleep::Doubt>,
     candidate: Option<NodeHandle>,
     next_stabilize: Time,
@@ -321,6 +323,7 @@ impl<P: Clone> Chord<P> {
             neighbors: None,
             probe: None,
             suspects: Vec::new(),
+            relied_on: BTreeMap::new(),
             doubt: None,
             candidate: None,
             next_stabilize: now,

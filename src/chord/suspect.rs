@@ -7,6 +7,7 @@
 //! Whoever is notified makes sure that its own predecessor lives (see `rectify`), while n still waits for
 //! its successor: so all who are dead are found dead at the same time, from both sides.
 
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use super::Chord;
@@ -22,6 +23,9 @@ const SUSPECTS_MAX: usize = 4;
 /// How many nodes are being asked at a time, all in all.
 const ASKED_MAX: usize = 32;
 
+/// How often another node is asked while something is handed on to it.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
 /// A successor that was heard not longer ago is not asked when something is handed on to it.
 const HEARD_LATELY: Duration = Duration::from_millis(100);
 
@@ -31,12 +35,23 @@ impl<P: Clone> Chord<P> {
     ///
     /// Departs from the paper: there, a silent successor is found with the next round.
     pub(super) fn relies_on(&mut self, peer: NodeHandle) {
-        if self.successors.first() == Some(&peer)
-            && self.successor_heard + HEARD_LATELY <= self.now
-            && self.question.is_none()
-        {
+        if self.successors.first() != Some(&peer) {
+            return self.check_now_and_then(peer);
+        }
+        if self.successor_heard + HEARD_LATELY <= self.now && self.question.is_none() {
             self.next_stabilize = self.now + super::STABILIZE_EVERY;
             self.stabilize();
+        }
+    }
+
+    /// Everyone who looks for a key near a finger comes through it: one that has fallen silent would swallow all
+    /// that, whichever way it is sent again.
+    fn check_now_and_then(&mut self, peer: NodeHandle) {
+        let now = self.now;
+        self.relied_on.retain(|_, checked| now < *checked + CHECK_EVERY);
+        if let Entry::Vacant(vacant) = self.relied_on.entry(peer) {
+            vacant.insert(now);
+            self.make_sure_of(peer);
         }
     }
 

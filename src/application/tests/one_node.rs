@@ -182,7 +182,7 @@ fn what_is_too_long_is_not_sent_and_the_limit_is_told() {
     let theirs = other.id();
     // The encoding of a list begins with its length, in five bytes.
     let sent = asked(&mut host, Do::AskLength(theirs, PAYLOAD_BYTES_MAX - 5));
-    let [Output::Send { to, message }] = &sent[..] else { panic!("one message") };
+    let Some(Output::Send { to, message }) = sent.first() else { panic!("a message") };
     assert_eq!(*to, other);
     assert!(wire::encode(message).len() <= wire::FRAME_BYTES_MAX);
     let failure = Failure::TooLong { bytes: PAYLOAD_BYTES_MAX + 1 };

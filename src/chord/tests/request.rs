@@ -46,7 +46,7 @@ fn a_request_is_sent_again_under_the_same_number_and_given_up_in_the_end() {
             }
         }
         // The others live, but this request is lost again and again.
-        for peer in [b, e] {
+        for peer in [b, c, d, e] {
             node.handle(now, Input::Message { from: peer, message: Message::Tell("alive") });
         }
         now = node.next_wakeup().unwrap().max(now);

@@ -18,7 +18,8 @@ fn a_message_goes_to_the_closest_node_before_its_key() {
         body: Body::Request("x"),
     };
     let got = feed(&mut node, e, Message::Route(route(d, 0, false)));
-    assert_eq!(got, [send(c, Message::Route(route(d, 1, false)))]);
+    let question = asked(&got);
+    assert_eq!(got, [send(c, Message::Route(route(d, 1, false))), send(c, Message::Ping { question })]);
     let got = feed(&mut node, e, Message::Route(route(b, 0, false)));
     assert_eq!(got, [send(b, Message::Route(route(b, 1, true)))]);
 }
@@ -29,7 +30,8 @@ fn who_is_taken_for_the_root_and_is_not_knows_better() {
     let mut node = member(c, b, &[d, a]);
     let route = |hops| Route { key: b.id(), origin: d, id: 9, hops, last: true, body: Body::Request("x") };
     let got = feed(&mut node, a, Message::Route(route(1)));
-    assert_eq!(got, [send(b, Message::Route(route(2)))]);
+    let question = asked(&got);
+    assert_eq!(got, [send(b, Message::Route(route(2))), send(b, Message::Ping { question })]);
 }
 
 #[test]

@@ -131,3 +131,32 @@ fn what_was_requested_of_a_node_that_is_silent_fails_soon_if_somebody_makes_sure
     }
     assert_eq!(now, START + SILENCE);
 }
+
+/// A finger that has fallen silent swallows what is handed on to it: it is found out by what is.
+#[test]
+fn who_is_not_heard_while_something_is_handed_on_to_them_is_lost_after_a_second() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(a, e, &[b]);
+    node.fingers.insert(159, c);
+    let route = |id| {
+        let (key, body) = (d.id(), Body::Request("x"));
+        Message::Route(Route { key, origin: e, id, hops: 0, last: false, body })
+    };
+    let pings = |outputs: &[Output<&str>]| {
+        outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Send { to, message: Message::Ping { .. } } if *to == c))
+            .count()
+    };
+    assert_eq!(pings(&feed(&mut node, e, route(1))), 1);
+    assert_eq!(pings(&feed(&mut node, e, route(2))), 0, "it was asked just now");
+    let end = START + Duration::from_secs(1);
+    while let Some(now) = node.next_wakeup().filter(|&at| at <= end) {
+        for peer in [b, e] {
+            node.handle(now, Input::Message { from: peer, message: Message::Tell("alive") });
+        }
+        node.handle(now, Input::Wakeup);
+        outputs(&mut node);
+    }
+    assert!(node.fingers().all(|(_, finger)| finger != c));
+}

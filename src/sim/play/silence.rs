@@ -58,6 +58,9 @@ impl Due {
         let times = |period: Duration| LISTEN.as_secs_f64() / period.as_secs_f64() + 1.0;
         let Due { nodes, members, copies, asked } = *self;
         let asks = |those: u64| (those * asked) as f64;
+        // What goes from hop to hop.
+        let handed_on =
+            || ["name", "renew", "repair", "find root"].map(|kind| self.messages(kind)).iter().sum::<f64>();
         match kind {
             "name" => asks(nodes) * times(RENEW_EVERY),
             "renew" => asks(members) * times(RENEW_EVERY),
@@ -67,11 +70,9 @@ impl Due {
             "repair" => (asks(copies) + (2 * copies) as f64) * times(REPAIR_EVERY),
             "find root" => asks(nodes) * times(FIX_EVERY),
             // A question, its answer and a notify, and the same when something goes by way of the successor.
-            "stabilize" => {
-                let relied_on = ["name", "renew", "repair", "find root"].map(|kind| self.messages(kind));
-                3.0 * (nodes as f64 * times(STABILIZE_EVERY) + relied_on.iter().sum::<f64>())
-            }
-            "rectify" => (2 * nodes) as f64 * times(STABILIZE_EVERY),
+            "stabilize" => 3.0 * (nodes as f64 * times(STABILIZE_EVERY) + handed_on()),
+            // A ping and its answer, and the same when something goes by way of another node.
+            "rectify" => 2.0 * (nodes as f64 * times(STABILIZE_EVERY) + handed_on()),
             "unite" | "find place" => {
                 asks(nodes) * times(if nodes == 1 { ASK_ALONE_EVERY } else { ASK_EVERY })
             }
@@ -88,7 +89,10 @@ impl<F: FnMut(super::Told<'_>) + 'static> Play<F> {
         let due = Due::of(&self.network);
         self.network.run_for(LISTEN);
         let heard = heard_since(&before, &self.network.counters.kinds);
-        let too_much = heard.into_iter().find(|&(kind, heard)| due.messages(kind) < heard as f64);
+        let excess = |kind: &str, heard: u64| heard as f64 / due.messages(kind);
+        let too_much = heard.into_iter().filter(|&(kind, heard)| 1.0 < excess(kind, heard));
+        let too_much =
+            too_much.max_by(|&(a, heard_a), &(b, heard_b)| excess(a, heard_a).total_cmp(&excess(b, heard_b)));
         self.report.unrest = too_much.map(|(kind, heard)| {
             let (seconds, most) = (LISTEN.as_secs(), due.messages(kind));
             format!("{heard} messages about {kind:?} are sent in {seconds} s of rest, and at most {most:.0} are due")
