@@ -30,10 +30,11 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 const HEARD_LATELY: Duration = Duration::from_millis(100);
 
 impl<P: Clone> Chord<P> {
-    /// Something goes by way of `peer`: if that is the successor, this is the moment to ask whether it
-    /// is there, because somebody waits for the answer.
+    /// Something goes by way of `peer`: this is the moment to ask whether it is there, because somebody waits
+    /// for the answer.
     ///
-    /// Departs from the paper: there, a silent successor is found with the next round.
+    /// Departs from the paper: there, a silent successor is found with the next round, and a silent finger when
+    /// it is looked up again.
     pub(super) fn relies_on(&mut self, peer: NodeHandle) {
         if self.successors.first() != Some(&peer) {
             return self.check_now_and_then(peer);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::{Plan, Play, Told, What};
+use super::{Plan, Play, Told, What, part};
 use crate::chat::event::Recipient;
 use crate::chat::history::HISTORY_MAX;
 use crate::id::NodeHandle;
@@ -161,9 +161,12 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         self.line(node, format!("leave {channel}"));
     }
 
-    /// Who is alone in a part of the network stays: nobody else has what was said there.
+    /// Who would leave nobody in their part of the network stays: nobody else has what was said there.
     fn exit(&mut self, node: NodeHandle) {
-        let has_others = self.network.get(node).is_some_and(|node| !node.chord().successors().is_empty());
+        let part_of = |node| self.salt.map(|salt| part(salt, node));
+        let stays = |other| other != node && part_of(other) == part_of(node) && !self.cast.has_exited(other);
+        let has_others = self.ready().into_iter().any(stays)
+            && self.network.get(node).is_some_and(|node| !node.chord().successors().is_empty());
         if has_others && !self.are_forgotten_without(&[node]) {
             if let Some(guest) = self.cast.people.get_mut(&node) {
                 guest.has_exited = true;

@@ -123,7 +123,7 @@ fn a_network_that_was_cut_has_equal_logs_within_15_seconds_and_everyone_is_shown
             let took = town.until_whole();
             let seen = town.oracle.borrow().seen;
             // Where the circle is cut through, without a word, it takes a while until each half goes on.
-            assert!(900 < seen.stored, "{split:?}: {} messages are stored", seen.stored);
+            assert!(1_000 < seen.stored, "{split:?}: {} messages are stored", seen.stored);
             town.until_rest(start, REST);
             (took, seen.stored)
         });
