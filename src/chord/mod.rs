@@ -78,6 +78,7 @@ pub struct Chord<P> {
     /// Whom a neighbour has told of last, and who may know the ring when all neighbours have gone.
     acquaintances: Vec<NodeHandle>,
     remembered: unite::Remembered,
+    /// Under way while few are left, until those that were lost are known to be gone.
     search: Option<search::Search>,
     /// Who has left in good order of late, the last one last, and until when that is told.
     departed: VecDeque<(NodeHandle, Time)>,

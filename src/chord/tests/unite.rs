@@ -289,7 +289,7 @@ fn who_have_lost_the_same_peers_ask_different_ones() {
     assert!(others.iter().all(|asked| asked.len() == lost.len()), "{others:?}");
 }
 
-/// A ring of one to three that has lost many asks after all of them as soon as a large one does.
+/// A node that is alone asks after all whom it has lost as soon as a large ring does.
 #[test]
 fn the_fewer_members_there_are_the_more_each_asks_after() {
     let me = nodes::<1>()[0];
