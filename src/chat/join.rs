@@ -53,8 +53,9 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
         return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
     }
     let (shown, before) = chat.shown_before.remove(&channel).unwrap_or_default();
-    let newest = shown.newest();
-    chat.sessions.insert(channel.clone(), Session { history, shown, newest, before, ..Session::default() });
+    let (first, newest) = (shown.numbers().next, shown.newest());
+    let session = Session { history, shown, first, newest, before, ..Session::default() };
+    chat.sessions.insert(channel.clone(), session);
     chat.ask_to_join(cx, channel);
     Ok(())
 }
@@ -110,6 +111,8 @@ pub(super) struct Session {
     pub(super) seen: Option<Place>,
     /// Which messages were shown last, and in which place: one that two roots have placed comes twice.
     pub(super) shown: Recent<Place>,
+    /// The number of the first message that was shown since the user came.
+    pub(super) first: u64,
     /// The newest place of all messages that were shown.
     pub(super) newest: Option<Place>,
     /// What stands up to here is not wanted: it was said long before the user came.

@@ -189,7 +189,8 @@ impl Chat {
         if is_in_channels {
             self.channels_changed(&mut kept, &mut changes);
             let value = |id, (): &()| Value::Heard(id);
-            recent_changed(Key::Heard, value, WAITING_WITHIN, &mut kept.heard, &self.heard, &mut changes);
+            let within = |_| WAITING_WITHIN;
+            recent_changed(Key::Heard, value, within, &mut kept.heard, &self.heard, &mut changes);
         }
         if matches!(self.stage, Stage::Ready | Stage::Leaving(_)) {
             self.waiting_changed(&mut kept, &mut changes);
@@ -215,13 +216,16 @@ impl Chat {
             }
             let key = |number| Key::Shown(channel.clone(), number);
             let value = |id, place: &Place| Value::Shown(id, *place);
-            recent_changed(key, value, SHOWN_WITHIN, &mut known, &session.shown, changes);
+            // Who comes back to a channel is in it again together with what they were shown of it before.
+            let is_of_before = |number| before.is_none() && number < session.first;
+            let within = |number| if is_of_before(number) { Duration::ZERO } else { SHOWN_WITHIN };
+            recent_changed(key, value, within, &mut known, &session.shown, changes);
             kept.channels.insert(channel.clone(), (seen, numbers));
         }
         let is_left = |channel: &ChannelName| !self.sessions.get(channel).is_some_and(Session::is_kept);
         for (channel, (_, known)) in kept.channels.extract_if(.., |channel, _| is_left(channel)) {
             let shown = (known.first..known.next).map(|number| Key::Shown(channel.clone(), number));
-            changes.extend(shown.map(|key| (key, None, SHOWN_WITHIN)));
+            changes.extend(shown.map(|key| (key, None, Duration::ZERO)));
             changes.push((Key::Channel(channel), None, Duration::ZERO));
         }
     }
@@ -323,7 +327,7 @@ impl Session {
 fn recent_changed<T>(
     key: impl Fn(u64) -> Key,
     value: impl Fn(MessageId, &T) -> Value,
-    within: Duration,
+    within: impl Fn(u64) -> Duration,
     known: &mut Numbers,
     recent: &Recent<T>,
     changes: &mut Vec<Change>,
@@ -333,10 +337,10 @@ fn recent_changed<T>(
         return;
     }
     for number in known.first..numbers.first.min(known.next) {
-        changes.push((key(number), None, within));
+        changes.push((key(number), None, within(number)));
     }
     for (number, id, remembered) in recent.numbered_from(known.next) {
-        changes.push((key(number), Some(value(id, remembered)), within));
+        changes.push((key(number), Some(value(id, remembered)), within(number)));
     }
     *known = numbers;
 }

@@ -192,6 +192,23 @@ fn who_joined_and_was_not_shown_the_last_messages_before_a_restart_is_shown_them
 }
 
 #[test]
+fn who_came_back_to_a_channel_just_before_a_restart_is_not_shown_again_what_they_saw_before_they_left() {
+    let mut disk = Disk::default();
+    let (mut node, _) = disk.start(NOW);
+    for line in ["join #rust", "send #rust one", "send #rust two", "leave #rust", "send #rust three"] {
+        (node, _) = disk.types(node, NOW, line);
+    }
+    let before = disk.0.clone();
+    let (_, outputs) = disk.types(node, NOW, "join #rust");
+    assert_eq!(texts(&events(outputs.clone())), ["three"]);
+    let mut joined = Disk(before);
+    let at_once = |output: &&Said| matches!(output, Output::Keep(keep) if keep.within.is_zero());
+    joined.write(&outputs.iter().filter(at_once).cloned().collect::<Vec<_>>());
+    let (_, outputs) = joined.start(after(1));
+    assert_eq!(texts(&events(outputs)), ["three"], "which may not have been shown");
+}
+
+#[test]
 fn who_exits_is_in_their_channels_again_at_the_next_start() {
     let mut disk = Disk::default();
     let (node, _) = disk.start(NOW);
