@@ -100,7 +100,7 @@ impl Chat {
                 Some(claims) => claims.losers(cx.now).map(|claim| claim.holder).collect(),
                 None => Vec::new(),
             },
-            RecordKey::Mailbox(_) => Vec::new(),
+            RecordKey::Mailbox(_) | RecordKey::Value(_) => Vec::new(),
         };
         for node in concerned {
             let healed = Healed { key: key.clone(), members: members.clone() };
@@ -125,8 +125,8 @@ impl Chat {
                     self.renew_name(cx);
                 }
             }
-            // A confused peer: nobody is told of mailboxes.
-            RecordKey::Mailbox(_) => {}
+            // A confused peer: nobody is told of mailboxes and values.
+            RecordKey::Mailbox(_) | RecordKey::Value(_) => {}
         }
     }
 

@@ -509,6 +509,8 @@ impl Chat {
             RecordKey::Name(nick) => ("name", nick.into()),
             RecordKey::Mailbox(nick) if !has_mail(cx, &nick) => return,
             RecordKey::Mailbox(nick) => ("mailbox", nick.into()),
+            // They are too many to tell of each.
+            RecordKey::Value(_) => return,
         };
         let direction = if migrated.incoming { Direction::In } else { Direction::Out };
         cx.tell(Event::Migrated { kind, name, direction, peer: migrated.peer, why: migrated.why });

@@ -24,6 +24,7 @@ pub(crate) mod repair;
 #[cfg(test)]
 mod tests;
 pub mod takeover;
+pub mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -37,6 +38,7 @@ use self::mailbox::{Holder, Letter, Mailbox};
 pub use self::message::Message;
 pub(crate) use self::mutant::Mutant;
 use self::name::{ChannelName, Nick};
+use self::value::{VALUE_BYTES_MAX, Value, ValueKey, Written};
 use crate::chord::{Chord, Range};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
@@ -47,7 +49,7 @@ pub const COPIES: usize = 5;
 /// How many of them must have a statement before it is acknowledged, or all where there are fewer.
 pub const ACKNOWLEDGED: usize = 3;
 
-/// How many records a node keeps.
+/// How many records a node keeps, besides [values](value).
 pub const RECORDS_MAX: usize = 65_536;
 
 /// How many nodes are remembered that count on a copy: as many parts as a network is cut into have a root each
@@ -69,15 +71,18 @@ pub enum RecordKey {
     Name(Nick),
     /// Private messages for people who have or had a name.
     Mailbox(Nick),
+    /// A value.
+    Value(ValueKey),
 }
 
 impl RecordKey {
-    /// Where the record lives: the hash of the channel's name with its `#`, or of the nick; so the root of a
-    /// name is the root of its mailbox, too.
+    /// Where the record lives: the hash of the channel's name with its `#`, of the nick, or of the value's key;
+    /// so the root of a name is the root of its mailbox, too.
     pub fn id(&self) -> Id {
         match self {
             RecordKey::Channel(channel) => Id::hash(channel.to_string()),
             RecordKey::Name(nick) | RecordKey::Mailbox(nick) => Id::hash(nick.as_str()),
+            RecordKey::Value(key) => Id::hash(key.as_str()),
         }
     }
 }
@@ -88,6 +93,7 @@ impl fmt::Display for RecordKey {
             RecordKey::Channel(channel) => write!(f, "channel {channel}"),
             RecordKey::Name(nick) => write!(f, "name {nick}"),
             RecordKey::Mailbox(nick) => write!(f, "mailbox of {nick}"),
+            RecordKey::Value(key) => write!(f, "value of {key}"),
         }
     }
 }
@@ -105,6 +111,8 @@ pub enum Statement {
     Letter(Letter),
     /// Someone had a name; written by the mailbox's root.
     Holder(Holder),
+    /// A value was written or deleted; written by its root.
+    Written(Written),
 }
 
 /// What a statement is about, within its record.
@@ -120,6 +128,8 @@ pub enum Subject {
     Letter(MessageId),
     /// Who had the name of the mailbox last.
     Holder,
+    /// The value.
+    Written,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,12 +145,15 @@ enum Record {
     Channel(Channel),
     Name(Claims),
     Mailbox(Mailbox),
+    Value(Value),
 }
 
 /// The records of one node, for whichever root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Records {
     held: BTreeMap<RecordKey, Held>,
+    /// How much room the values among them take.
+    values: value::Usage,
     revision: u64,
     /// What changed at each revision; a statement stands at its last one only.
     journal: BTreeMap<u64, (RecordKey, Subject)>,
@@ -209,6 +222,14 @@ impl Records {
         }
     }
 
+    /// What was written last under a key, if this node keeps that.
+    pub fn value(&self, key: &ValueKey) -> Option<&Written> {
+        match self.held.get(&RecordKey::Value(key.clone())).map(|held| &held.record) {
+            Some(Record::Value(value)) => value.written(),
+            _ => None,
+        }
+    }
+
     /// The channels that this node keeps, and where they live.
     pub fn channels(&self) -> impl Iterator<Item = (&ChannelName, Id, &Channel)> {
         self.held.iter().filter_map(|(key, held)| match (key, &held.record) {
@@ -228,8 +249,16 @@ impl Records {
             Some(Record::Channel(channel)) => channel.statements() < STATEMENTS_MAX,
             Some(Record::Name(claims)) => claims.statements() < STATEMENTS_MAX,
             Some(Record::Mailbox(mailbox)) => mailbox.has_room(),
-            None => self.held.len() < RECORDS_MAX,
+            Some(Record::Value(_)) => true,
+            None if matches!(key, RecordKey::Value(_)) => self.values.has_room_for_copy(),
+            None => self.held.len() - self.values.count < RECORDS_MAX,
         }
+    }
+
+    /// Whether this node, as the root, has room for a value of so many bytes.
+    pub fn has_room_for_value(&self, key: &ValueKey, bytes: usize) -> bool {
+        let is_known = self.held.contains_key(&RecordKey::Value(key.clone()));
+        is_known && bytes == 0 || self.values.has_room_at_root(key, bytes)
     }
 
     /// Learns a statement that is made to this node as the root.
@@ -285,6 +314,36 @@ impl Records {
             return false;
         }
         let is_renewal = self.changed.is_wanted() && self.is_renewal(now, key, &statement);
+        self.discount(key);
+        let merged = self.merge_into(now, key, statement, is_renewal);
+        self.count(key);
+        merged
+    }
+
+    /// The value under `key`, if that is one, takes room, or does not any more.
+    fn count(&mut self, key: &RecordKey) {
+        if let (RecordKey::Value(key), Some(Record::Value(value))) =
+            (key, self.held.get(key).map(|held| &held.record))
+        {
+            self.values.add(key, value);
+        }
+    }
+
+    fn discount(&mut self, key: &RecordKey) {
+        if let (RecordKey::Value(key), Some(Record::Value(value))) =
+            (key, self.held.get(key).map(|held| &held.record))
+        {
+            self.values.subtract(key, value);
+        }
+    }
+
+    fn merge_into(
+        &mut self,
+        now: Time,
+        key: &RecordKey,
+        statement: Statement,
+        is_renewal: bool,
+    ) -> bool {
         let held = match self.held.get_mut(key) {
             Some(held) => held,
             None => {
@@ -292,6 +351,7 @@ impl Records {
                     RecordKey::Channel(_) => Record::Channel(Channel::default()),
                     RecordKey::Name(_) => Record::Name(Claims::default()),
                     RecordKey::Mailbox(_) => Record::Mailbox(Mailbox::default()),
+                    RecordKey::Value(_) => Record::Value(Value::default()),
                 };
                 self.held.entry(key.clone()).or_insert(Held { id: key.id(), keepers: Vec::new(), record })
             }
@@ -322,6 +382,9 @@ impl Records {
             (Record::Mailbox(mailbox), Statement::Holder(holder)) => {
                 (mailbox.merge_holder(now, holder, revision), Subject::Holder)
             }
+            (Record::Value(value), Statement::Written(written)) => {
+                (value.merge(now, written, revision), Subject::Written)
+            }
             // A confused peer: a statement of another kind of record.
             _ => return false,
         };
@@ -341,7 +404,7 @@ impl Records {
 
     /// Whether a message for the channel could be kept: its log makes room by itself.
     pub fn has_room_for_messages(&self, channel: &ChannelName) -> bool {
-        self.channel(channel).is_some() || self.held.len() < RECORDS_MAX
+        self.channel(channel).is_some() || self.held.len() - self.values.count < RECORDS_MAX
     }
 
     /// Whether `statement` could be kept: room is needed for a new author; another statement of one that is
@@ -422,15 +485,23 @@ impl Records {
     /// Forgets what is so old that no peer would accept it any more.
     pub fn prune(&mut self, now: Time) {
         let (journal, changed) = (&mut self.journal, &mut self.changed);
-        self.held.retain(|_, held| {
+        let mut values = value::Usage::default();
+        self.held.retain(|key, held| {
             for revision in held.record.prune(now) {
                 forget(journal, changed, revision);
             }
+            if let (RecordKey::Value(key), Record::Value(value)) = (key, &held.record)
+                && !value.is_empty()
+            {
+                values.add(key, value);
+            }
             !held.record.is_empty()
         });
+        self.values = values;
     }
 
     fn drop_record(&mut self, key: &RecordKey) {
+        self.discount(key);
         self.held.remove(key);
         for (_, (_, subject)) in self.journal.extract_if(.., |_, (other, _)| other == key) {
             self.changed.note(key, subject, true);
@@ -492,6 +563,7 @@ impl Record {
                 mailbox.letter(id).cloned().map(Statement::Letter)
             }
             (Record::Mailbox(mailbox), Subject::Holder) => mailbox.holder().map(Statement::Holder),
+            (Record::Value(value), Subject::Written) => value.written().cloned().map(Statement::Written),
             _ => None,
         }
     }
@@ -503,6 +575,7 @@ impl Record {
             (Record::Name(claims), Subject::Claim(holder)) => claims.set_revision(holder, revision),
             (Record::Mailbox(mailbox), Subject::Letter(id)) => mailbox.set_letter_revision(id, revision),
             (Record::Mailbox(mailbox), Subject::Holder) => mailbox.set_holder_revision(revision),
+            (Record::Value(value), Subject::Written) => value.set_revision(revision),
             _ => {}
         }
     }
@@ -512,6 +585,7 @@ impl Record {
             Record::Channel(channel) => channel.prune(now),
             Record::Name(claims) => claims.prune(now),
             Record::Mailbox(mailbox) => mailbox.prune(now),
+            Record::Value(value) => value.prune(now),
         }
     }
 
@@ -520,6 +594,7 @@ impl Record {
             Record::Channel(channel) => channel.is_empty(),
             Record::Name(claims) => claims.is_empty(),
             Record::Mailbox(mailbox) => mailbox.is_empty(),
+            Record::Value(value) => value.is_empty(),
         }
     }
 }
@@ -533,6 +608,9 @@ impl Statement {
             }
             Statement::Member(..) | Statement::Claim(..) => true,
             Statement::Letter(_) | Statement::Holder(_) => true,
+            Statement::Written(written) => {
+                written.value.as_ref().is_none_or(|value| value.len() <= VALUE_BYTES_MAX)
+            }
         }
     }
 
@@ -543,6 +621,8 @@ impl Statement {
             Statement::Member(membership, age) => membership.joined && age.is_in_force(),
             Statement::Claim(claim, age) => claim.held && age.is_in_force(),
             Statement::Letter(_) | Statement::Holder(_) => false,
+            // Nobody is told that a value was two.
+            Statement::Written(_) => false,
         }
     }
 
@@ -553,6 +633,7 @@ impl Statement {
             Statement::Message(Entry { text, .. }) | Statement::Letter(Letter { text: Some(text), .. }) => {
                 FIXED + text.len()
             }
+            Statement::Written(Written { value: Some(value), .. }) => FIXED + value.len(),
             _ => FIXED,
         }
     }

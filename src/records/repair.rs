@@ -292,7 +292,7 @@ impl Records {
     fn horizon(&self, key: &RecordKey) -> Option<Place> {
         match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.log.horizon(),
-            Some(Record::Name(_) | Record::Mailbox(_)) | None => None,
+            Some(Record::Name(_) | Record::Mailbox(_) | Record::Value(_)) | None => None,
         }
     }
 
@@ -304,6 +304,7 @@ impl Records {
             Some(Record::Channel(channel)) => channel.write_facts(now, &mut facts, horizon),
             Some(Record::Name(claims)) => claims.write_facts(now, &mut facts),
             Some(Record::Mailbox(mailbox)) => mailbox.write_facts(&mut facts),
+            Some(Record::Value(value)) => value.write_facts(&mut facts),
             None => {}
         }
         facts.digest()

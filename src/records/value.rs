@@ -1,0 +1,229 @@
+//! Value: bytes under a key that anyone may write; the last writer wins.
+//!
+//! The root gives each write a version that is newer than the one it knows: so of two writes that it has
+//! answered, the second holds.
+//! Where a network was cut, there were two roots, and the version with the later time holds.
+//! A deletion is a version as well, without bytes, and is kept for two weeks: a copy that was away for less
+//! does not bring back what has been deleted meanwhile.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Merged;
+use super::facts::Facts;
+use crate::id::NodeHandle;
+use crate::time::Time;
+
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+
+/// The longest value, in bytes.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// How many bytes of values and their keys a node may keep for whichever root if it is to take another one as the
+/// root.
+pub const VALUES_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The same for the number of values, with those that were deleted.
+pub const VALUES_MAX: usize = 8192;
+
+/// How long it is remembered that a value was deleted.
+pub const DELETED_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// What a value costs besides its bytes, about.
+const OVERHEAD: usize = 256;
+
+/// Why a text is not a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAKey {
+    /// It is empty.
+    Empty,
+    /// It has more than [`KEY_BYTES_MAX`] bytes.
+    TooLong,
+    /// It has a control character.
+    BadCharacter,
+}
+
+impl fmt::Display for NotAKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotAKey::Empty => f.write_str("a key is not empty"),
+            NotAKey::TooLong => write!(f, "a key has at most {KEY_BYTES_MAX} bytes"),
+            NotAKey::BadCharacter => f.write_str("a key has no control characters"),
+        }
+    }
+}
+
+impl std::error::Error for NotAKey {}
+
+/// The key of a value.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ValueKey(String);
+
+impl ValueKey {
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ValueKey {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<ValueKey, NotAKey> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for ValueKey {
+    type Error = NotAKey;
+
+    fn try_from(text: String) -> Result<ValueKey, NotAKey> {
+        if text.is_empty() {
+            return Err(NotAKey::Empty);
+        }
+        if KEY_BYTES_MAX < text.len() {
+            return Err(NotAKey::TooLong);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(NotAKey::BadCharacter);
+        }
+        Ok(ValueKey(text))
+    }
+}
+
+impl From<ValueKey> for String {
+    fn from(key: ValueKey) -> String {
+        key.0
+    }
+}
+
+impl fmt::Display for ValueKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ValueKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Which of two writes is the later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Version {
+    /// When it was written by the clock of the root, or just after the version before, whichever is later.
+    pub at: Time,
+    /// The root that has written it.
+    pub root: NodeHandle,
+}
+
+impl Version {
+    /// The version of what `root` writes after `before`.
+    pub fn after(before: Option<Version>, now: Time, root: NodeHandle) -> Version {
+        let next = before.map(|version| Time::from_micros(version.at.as_micros().saturating_add(1)));
+        Version { at: next.map_or(now, |next| next.max(now)), root }
+    }
+}
+
+/// What was written under a key last.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Written {
+    /// When, and by whom.
+    pub version: Version,
+    /// The value; nothing if it was deleted.
+    pub value: Option<Vec<u8>>,
+}
+
+impl Written {
+    fn is_over(&self, now: Time) -> bool {
+        self.value.is_none() && self.version.at + DELETED_KEPT_FOR <= now
+    }
+}
+
+/// How much room values take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Usage {
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+impl Usage {
+    pub(super) fn add(&mut self, key: &ValueKey, value: &Value) {
+        self.count += 1;
+        self.bytes += value.bytes(key);
+    }
+
+    pub(super) fn subtract(&mut self, key: &ValueKey, value: &Value) {
+        self.count -= 1;
+        self.bytes -= value.bytes(key);
+    }
+
+    /// Whether a root may take one more, of so many bytes.
+    pub(super) fn has_room_at_root(self, key: &ValueKey, bytes: usize) -> bool {
+        self.count < VALUES_MAX && self.bytes + OVERHEAD + key.as_str().len() + bytes <= VALUES_BYTES_MAX
+    }
+
+    /// Whether a copy may be kept: of what that many honest roots have taken, each one.
+    pub(super) fn has_room_for_copy(self) -> bool {
+        self.count < super::COPIES * VALUES_MAX && self.bytes < super::COPIES * VALUES_BYTES_MAX
+    }
+}
+
+/// What is known of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Value(Option<(Written, u64)>);
+
+impl Value {
+    /// What was written last, if anything was.
+    pub fn written(&self) -> Option<&Written> {
+        self.0.as_ref().map(|(written, _)| written)
+    }
+
+    /// How many bytes it takes, about, with a key of that length.
+    pub(super) fn bytes(&self, key: &ValueKey) -> usize {
+        let value = self.written().and_then(|written| written.value.as_ref());
+        OVERHEAD + key.as_str().len() + value.map_or(0, Vec::len)
+    }
+
+    pub(super) fn merge(&mut self, now: Time, written: Written, revision: u64) -> Merged {
+        if written.is_over(now) {
+            return Merged::Known;
+        }
+        // Of one version there is one value; where a confused peer tells another, all keep the same.
+        let newer = |known: &Written| (known.version, &known.value) < (written.version, &written.value);
+        if self.written().is_some_and(|known| !newer(known)) {
+            return Merged::Known;
+        }
+        let before = self.0.replace((written, revision)).map(|(_, revision)| revision);
+        Merged::News { before }
+    }
+
+    /// Writes what a copy must know to know the same.
+    pub(super) fn write_facts(&self, facts: &mut Facts) {
+        facts.flag(self.0.is_some());
+        if let Some(Written { version, value }) = self.written() {
+            facts.number(version.at.as_micros()).node(version.root).flag(value.is_some());
+        }
+    }
+
+    pub(super) fn set_revision(&mut self, revision: u64) {
+        if let Some((_, held)) = &mut self.0 {
+            *held = revision;
+        }
+    }
+
+    /// Forgets a deletion that is too old, and returns the revision that it had.
+    pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
+        self.0.take_if(|(written, _)| written.is_over(now)).into_iter().map(|(_, revision)| revision).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
