@@ -168,6 +168,20 @@ enum Fields<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<&'a str>,
     },
+    Written {
+        key: &'a str,
+        deleted: bool,
+        was_there: bool,
+        root: Node,
+    },
+    Value {
+        key: &'a str,
+        value: Option<&'a str>,
+        bytes: Option<usize>,
+        root: Node,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        path: Vec<Hop>,
+    },
     Bye {
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         not_handed_over: &'a [String],
@@ -249,7 +263,9 @@ fn fields(event: &Event) -> Fields<'_> {
         | Event::Names { .. }
         | Event::Whois { .. }
         | Event::RingState { .. }
-        | Event::Trace { .. } => answer(event),
+        | Event::Trace { .. }
+        | Event::Written { .. }
+        | Event::Value { .. } => answer(event),
     }
 }
 
@@ -291,6 +307,16 @@ fn answer(event: &Event) -> Fields<'_> {
             hops: hops.iter().map(|(at, took)| hop(at, *took)).collect(),
             root: root.as_ref().ok().map(node),
             reason: root.as_ref().err().map(String::as_str),
+        },
+        Event::Written { key, deleted, was_there, root } => {
+            Fields::Written { key: key.as_str(), deleted: *deleted, was_there: *was_there, root: node(root) }
+        }
+        Event::Value { key, value, root, path } => Fields::Value {
+            key: key.as_str(),
+            value: value.as_deref().and_then(|value| std::str::from_utf8(value).ok()),
+            bytes: value.as_ref().map(Vec::len),
+            root: node(root),
+            path: path.iter().map(|(at, took)| hop(at, *took)).collect(),
         },
         _ => unreachable!("the other events answer no question"),
     }

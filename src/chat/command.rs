@@ -4,9 +4,10 @@ use std::ops::RangeInclusive;
 
 use super::event::Recipient;
 use super::{Chat, Context, TEXT_BYTES_MAX};
-use super::{exit, help, history, join, leave, msg, names, ring, send, trace, who, whois};
+use super::{exit, help, history, join, leave, msg, names, ring, send, trace, value, who, whois};
 use crate::id::IdPrefix;
 use crate::records::name::{ChannelName, Nick, NotAName};
+use crate::records::value::{NotAKey, ValueKey};
 
 /// All commands, in the order in which `help` lists them.
 pub const COMMANDS: &[&Command] = &[
@@ -23,6 +24,9 @@ pub const COMMANDS: &[&Command] = &[
     &names::CHANNELS,
     &ring::COMMAND,
     &trace::COMMAND,
+    &value::PUT,
+    &value::GET,
+    &value::DEL,
 ];
 
 /// A command that a person can type.
@@ -75,6 +79,8 @@ pub enum Kind {
     Target,
     /// The name of a command.
     Command,
+    /// The key of a value: a word.
+    Key,
     /// Everything to the end of the line.
     Text,
     /// A word that is there or not, such as `--linear`.
@@ -181,11 +187,18 @@ impl<'a> Words<'a> {
         }
     }
 
+    pub(super) fn key(&mut self) -> Result<ValueKey, Refusal> {
+        self.word()?.parse().map_err(|error: NotAKey| Refusal::Because(error.to_string()))
+    }
+
+    /// Everything to the end of the line, which is something.
+    pub(super) fn rest(&mut self) -> Result<&'a str, Refusal> {
+        let rest = std::mem::take(&mut self.0).trim();
+        if rest.is_empty() { Err(Refusal::Usage) } else { Ok(rest) }
+    }
+
     pub(super) fn text(&mut self) -> Result<String, Refusal> {
-        let text = std::mem::take(&mut self.0).trim();
-        if text.is_empty() {
-            return Err(Refusal::Usage);
-        }
+        let text = self.rest()?;
         if TEXT_BYTES_MAX < text.len() {
             let reason = format!("a message has at most {TEXT_BYTES_MAX} bytes, this one has {}", text.len());
             return Err(Refusal::Because(reason));

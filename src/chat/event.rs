@@ -7,6 +7,7 @@ use crate::id::{Id, IdPrefix, NodeHandle};
 pub use crate::records::Why;
 pub use crate::records::channel::MessageId;
 use crate::records::name::{ChannelName, Nick};
+use crate::records::value::ValueKey;
 
 /// How many characters of a message tell it from others.
 const SHORTENED_CHARS_MAX: usize = 30;
@@ -202,6 +203,28 @@ pub enum Event {
         root: Result<NodeHandle, String>,
         /// Whether the way went successor by successor.
         linear: bool,
+    },
+    /// The answer to `put` and `del`: enough nodes have it to survive crashes.
+    Written {
+        /// Under which key.
+        key: ValueKey,
+        /// Whether the value was deleted.
+        deleted: bool,
+        /// Whether there was a value before.
+        was_there: bool,
+        /// The node that keeps it, with its copies.
+        root: NodeHandle,
+    },
+    /// The answer to `get`.
+    Value {
+        /// Which key.
+        key: ValueKey,
+        /// The value, if there is one: any bytes.
+        value: Option<Vec<u8>>,
+        /// The node that has answered.
+        root: NodeHandle,
+        /// If that was asked for: the nodes on the way there, this one first, and how long each took to answer.
+        path: Vec<(NodeHandle, Duration)>,
     },
     /// The node has left; nothing comes after this.
     Bye {

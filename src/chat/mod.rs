@@ -23,6 +23,7 @@ pub mod restore;
 mod ring;
 mod send;
 mod trace;
+mod value;
 mod who;
 mod whois;
 
@@ -38,6 +39,7 @@ pub use crate::records::channel::TEXT_BYTES_MAX;
 use crate::records::channel::{MessageId, Place};
 use crate::records::mailbox::Mailbox;
 use crate::records::name::{ChannelName, Nick, Person};
+use crate::records::value::ValueKey;
 use crate::records::{Migrated, RecordKey, Records};
 use crate::time::Time;
 
@@ -151,6 +153,11 @@ enum Pending {
     MailShown(Nick, bool),
     History(history::Past),
     Trace(String),
+    Put(ValueKey),
+    Del(ValueKey),
+    /// The value, and the way on which its root was found, if the user wants to see it.
+    Get(ValueKey, Vec<(NodeHandle, Duration)>),
+    PathTo(ValueKey),
 }
 
 /// What is done once a statement is acknowledged.
@@ -333,6 +340,8 @@ impl Chat {
             Payload::Mail(ref mail) => self.on_mail(cx, &request, mail.clone()),
             Payload::FetchMail(ref fetch) => Chat::on_fetch_mail(cx, &request, fetch),
             Payload::MailShown(ref shown) => self.on_mail_shown(cx, &request, shown.clone()),
+            Payload::Put(ref put) => self.on_put(cx, &request, put.clone()),
+            Payload::Get(ref key) => self.on_get(cx, &request, key),
             // A confused peer: these are no requests.
             _ => {}
         }
@@ -382,6 +391,15 @@ impl Chat {
             (Pending::Post(to), Payload::Done) => self.on_posted(cx, to),
             (Pending::FetchMail(nick), Payload::Letters(letters)) => self.on_letters(cx, nick, letters),
             (Pending::MailShown(nick, more), Payload::Done) => self.on_mail_struck_off(cx, nick, more),
+            (Pending::Put(key), Payload::Wrote { was_there }) => {
+                cx.tell(Event::Written { key, deleted: false, was_there, root: from });
+            }
+            (Pending::Del(key), Payload::Wrote { was_there }) => {
+                cx.tell(Event::Written { key, deleted: true, was_there, root: from });
+            }
+            (Pending::Get(key, path), Payload::Value(value)) => {
+                cx.tell(Event::Value { key, value, root: from, path });
+            }
             (Pending::Release, _) => {}
             (pending, Payload::Refused(reason)) => self.on_refused(cx, id, pending, reason),
             (pending, _) => {
@@ -417,6 +435,9 @@ impl Chat {
             Pending::Send(channel) => self.on_send_failed(cx, channel, &reason),
             Pending::Who(channel) => cx.error("who", format!("{channel}: {reason}")),
             Pending::Whois(nick) => cx.error("whois", format!("{nick}: {reason}")),
+            Pending::Put(key) => cx.error("put", format!("{key}: {reason}")),
+            Pending::Del(key) => cx.error("del", format!("{key}: {reason}")),
+            Pending::Get(key, _) | Pending::PathTo(key) => cx.error("get", format!("{key}: {reason}")),
             Pending::LookUp(to) | Pending::Private(to) | Pending::FindNode(to) | Pending::Post(to) => {
                 self.on_private_failed(cx, to, &reason);
             }
@@ -430,8 +451,10 @@ impl Chat {
 
     /// The way to a key has been found, or not.
     pub fn on_traced(&mut self, cx: &mut Context<'_>, id: Number, way: Way) {
-        if let Some(Pending::Trace(target)) = self.pending.remove(&id) {
-            trace::show(cx, target, way);
+        match self.pending.remove(&id) {
+            Some(Pending::Trace(target)) => trace::show(cx, target, way),
+            Some(Pending::PathTo(key)) => self.ask_for_value(cx, key, way.hops),
+            _ => {}
         }
     }
 

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{claim, heal, history, join, leave, mail, msg, renew, send};
+use super::{claim, heal, history, join, leave, mail, msg, renew, send, value};
 use crate::id::{IdPrefix, NodeHandle};
 use crate::records;
 use crate::records::channel::{MessageId, Place};
 use crate::records::name::{ChannelName, Nick};
+use crate::records::value::ValueKey;
 
 /// The payload of the ring's messages.
 ///
@@ -77,6 +78,17 @@ pub enum Payload {
     Receipt(Vec<MessageId>),
     /// "A letter waits for you", from the root of a name to its holder; not answered.
     MailWaits(Nick),
+    /// Writes or deletes a value, at the root of its key; answered by [`Payload::Wrote`].
+    Put(value::Put),
+    /// Answers [`Payload::Put`].
+    Wrote {
+        /// Whether there was a value before.
+        was_there: bool,
+    },
+    /// "What is under this key?", to its root; answered by [`Payload::Value`].
+    Get(ValueKey),
+    /// Answers [`Payload::Get`]: the value, if there is one.
+    Value(Option<Vec<u8>>),
 }
 
 impl From<records::Message> for Payload {

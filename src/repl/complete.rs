@@ -57,6 +57,7 @@ fn arguments(name: &str, index: usize, word: &str, table: CommandTable, known: &
         Kind::Target if word.is_empty() => [nicks(word, known), channels("#", false, known)].concat(),
         Kind::Target => nicks(word, known),
         Kind::Command => commands(word, table),
+        Kind::Key => Vec::new(),
         Kind::Switch | Kind::Count => Some(argument.name)
             .filter(|name| name.starts_with("--") && name.starts_with(word))
             .map(str::to_owned)

@@ -85,6 +85,8 @@ impl Known {
             | Event::Help { .. }
             | Event::RingState { .. }
             | Event::Trace { .. }
+            | Event::Written { .. }
+            | Event::Value { .. }
             | Event::Bye { .. } => {}
         }
     }

@@ -58,6 +58,8 @@ impl Pending {
             Event::Whois { .. } => self.strike("whois"),
             Event::RingState { .. } => self.strike("ring"),
             Event::Trace { .. } => self.strike("trace"),
+            Event::Written { deleted, .. } => self.strike(if *deleted { "del" } else { "put" }),
+            Event::Value { .. } => self.strike("get"),
             Event::Ready { .. }
             | Event::Member { .. }
             | Event::Message { .. }

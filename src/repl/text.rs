@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::chat::event::{Event, MemberChange, Recipient, RingOrigin, SentState, shortened};
 use crate::id::{Id, NodeHandle};
 use crate::records::name::{ChannelName, Nick};
+use crate::records::value::ValueKey;
 use crate::repl::colour::Colour;
 use crate::repl::known::Known;
 use crate::repl::moment::Moment;
@@ -212,6 +213,8 @@ impl Text {
             ),
             Event::RingState { .. } => ring_state(event),
             Event::Trace { target, key, hops, root, linear } => trace(target, *key, hops, root, *linear),
+            Event::Written { key, deleted, was_there, root } => written(key, *deleted, *was_there, *root),
+            Event::Value { key, value, root, path } => value_of(key, value.as_deref(), *root, path),
             // What was not handed over is told on standard error, when the terminal is the shell's again.
             Event::Bye { .. } => "Bye.\n".to_owned(),
         }
@@ -299,20 +302,57 @@ fn ring_state(event: &Event) -> String {
     text
 }
 
-fn trace(
-    target: &str,
-    key: Id,
-    hops: &[(NodeHandle, Duration)],
-    root: &Result<NodeHandle, String>,
-    linear: bool,
+fn written(key: &ValueKey, deleted: bool, was_there: bool, root: NodeHandle) -> String {
+    let key = safe::line(key.as_str());
+    match (deleted, was_there) {
+        (true, true) => format!("{key} is deleted at {root}\n"),
+        (true, false) => format!("{key} has no value\n"),
+        (false, true) => format!("{key} has another value now, at {root}\n"),
+        (false, false) => format!("{key} is kept at {root}\n"),
+    }
+}
+
+fn value_of(
+    key: &ValueKey,
+    value: Option<&[u8]>,
+    root: NodeHandle,
+    path: &[(NodeHandle, Duration)],
 ) -> String {
-    let way = if linear { "successor by successor" } else { "by fingers" };
-    let mut text = format!("The way to {} ({key}), {way}\n", safe::line(target));
+    let mut text = String::new();
+    let key = safe::line(key.as_str());
+    match value.map(std::str::from_utf8) {
+        Some(Ok(value)) => line(&mut text, format_args!("{key}: {}", safe::line(value))),
+        Some(Err(_)) => {
+            let bytes = value.map_or(0, <[u8]>::len);
+            line(&mut text, format_args!("{key}: {bytes} bytes that are no text"));
+        }
+        None => line(&mut text, format_args!("{key} has no value")),
+    }
+    if !path.is_empty() {
+        hops(&mut text, path);
+        line(&mut text, format_args!("  answered by {root}"));
+    }
+    text
+}
+
+fn hops(text: &mut String, hops: &[(NodeHandle, Duration)]) {
     let width = hops.iter().map(|(node, _)| node.to_string().len()).max().unwrap_or(0);
     for (i, (node, took)) in hops.iter().enumerate() {
         let millis = took.as_secs_f64() * 1e3;
-        line(&mut text, format_args!("  {i:>3}  {:<width$}  {millis:>9.3} ms", node.to_string()));
+        line(text, format_args!("  {i:>3}  {:<width$}  {millis:>9.3} ms", node.to_string()));
     }
+}
+
+fn trace(
+    target: &str,
+    key: Id,
+    way: &[(NodeHandle, Duration)],
+    root: &Result<NodeHandle, String>,
+    linear: bool,
+) -> String {
+    let manner = if linear { "successor by successor" } else { "by fingers" };
+    let mut text = format!("The way to {} ({key}), {manner}\n", safe::line(target));
+    hops(&mut text, way);
     match root {
         Ok(root) => line(&mut text, format_args!("  its root is {root}")),
         Err(reason) => line(&mut text, format_args!("  its root was not found: {}", safe::line(reason))),

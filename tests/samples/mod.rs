@@ -8,6 +8,7 @@ use chord_chat::chat::event::{
 };
 use chord_chat::id::{Id, NodeHandle};
 use chord_chat::records::name::{ChannelName, Nick};
+use chord_chat::records::value::ValueKey;
 
 /// Every kind of event, and every value that its fields choose from; events of one kind stand together.
 pub fn samples() -> Vec<Event> {
@@ -17,7 +18,7 @@ pub fn samples() -> Vec<Event> {
     samples
 }
 
-const KINDS: usize = 21;
+const KINDS: usize = 23;
 
 /// A new kind of event does not compile here until it has a number, and then it needs a sample.
 fn kind(event: &Event) -> usize {
@@ -43,6 +44,8 @@ fn kind(event: &Event) -> usize {
         Event::History { .. } => 18,
         Event::Healed { .. } => 19,
         Event::Renamed { .. } => 20,
+        Event::Written { .. } => 21,
+        Event::Value { .. } => 22,
     }
 }
 
@@ -146,6 +149,15 @@ fn answers() -> Vec<Event> {
         root,
         linear,
     };
+    let key: ValueKey = "apple".parse().unwrap();
+    let written = |deleted, was_there| {
+        let (key, root) = (key.clone(), node(7002));
+        Event::Written { key, deleted, was_there, root }
+    };
+    let value = |value: Option<&[u8]>, path| {
+        let (key, root) = (key.clone(), node(7002));
+        Event::Value { key, value: value.map(<[u8]>::to_vec), root, path }
+    };
     vec![
         Event::Help { text: "join <channel>  enter a channel\nexit            leave".into() },
         Event::Who {
@@ -175,6 +187,13 @@ fn answers() -> Vec<Event> {
         },
         trace(Ok(node(7001)), false),
         trace(Err("127.0.0.1:7001 did not answer within 2.5 s".into()), true),
+        written(false, false),
+        written(false, true),
+        written(true, true),
+        written(true, false),
+        value(Some(b"a red one"), Vec::new()),
+        value(Some(b"\xff\xfe"), Vec::new()),
+        value(None, hops.clone()),
         Event::Bye { not_handed_over: vec![] },
         Event::Bye { not_handed_over: vec!["channel #rust".into(), "name alice".into()] },
     ]
