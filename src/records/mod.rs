@@ -249,16 +249,22 @@ impl Records {
             Some(Record::Channel(channel)) => channel.statements() < STATEMENTS_MAX,
             Some(Record::Name(claims)) => claims.statements() < STATEMENTS_MAX,
             Some(Record::Mailbox(mailbox)) => mailbox.has_room(),
-            Some(Record::Value(_)) => true,
-            None if matches!(key, RecordKey::Value(_)) => self.values.has_room_for_copy(),
+            // A confused peer: a value has no authors.
+            Some(Record::Value(_)) => false,
+            None if matches!(key, RecordKey::Value(_)) => false,
             None => self.held.len() - self.values.count < RECORDS_MAX,
         }
     }
 
-    /// Whether this node, as the root, has room for a value of so many bytes.
+    /// Whether this node, as the root, has room for a value of so many bytes under `key`.
     pub fn has_room_for_value(&self, key: &ValueKey, bytes: usize) -> bool {
-        let is_known = self.held.contains_key(&RecordKey::Value(key.clone()));
-        is_known && bytes == 0 || self.values.has_room_at_root(key, bytes)
+        self.has_room_for_values_of(1, key, bytes)
+    }
+
+    fn has_room_for_values_of(&self, roots: usize, key: &ValueKey, bytes: usize) -> bool {
+        let known = self.held.get(&RecordKey::Value(key.clone()));
+        let before = known.map(|held| held.record.usage()).unwrap_or_default();
+        self.values.has_room(roots, before, value::Usage::of(key.as_str().len(), bytes))
     }
 
     /// Learns a statement that is made to this node as the root.
@@ -314,45 +320,10 @@ impl Records {
             return false;
         }
         let is_renewal = self.changed.is_wanted() && self.is_renewal(now, key, &statement);
-        self.discount(key);
-        let merged = self.merge_into(now, key, statement, is_renewal);
-        self.count(key);
-        merged
-    }
-
-    /// The value under `key`, if that is one, takes room, or does not any more.
-    fn count(&mut self, key: &RecordKey) {
-        if let (RecordKey::Value(key), Some(Record::Value(value))) =
-            (key, self.held.get(key).map(|held| &held.record))
-        {
-            self.values.add(key, value);
-        }
-    }
-
-    fn discount(&mut self, key: &RecordKey) {
-        if let (RecordKey::Value(key), Some(Record::Value(value))) =
-            (key, self.held.get(key).map(|held| &held.record))
-        {
-            self.values.subtract(key, value);
-        }
-    }
-
-    fn merge_into(
-        &mut self,
-        now: Time,
-        key: &RecordKey,
-        statement: Statement,
-        is_renewal: bool,
-    ) -> bool {
         let held = match self.held.get_mut(key) {
             Some(held) => held,
             None => {
-                let record = match key {
-                    RecordKey::Channel(_) => Record::Channel(Channel::default()),
-                    RecordKey::Name(_) => Record::Name(Claims::default()),
-                    RecordKey::Mailbox(_) => Record::Mailbox(Mailbox::default()),
-                    RecordKey::Value(_) => Record::Value(Value::default()),
-                };
+                let record = Record::new(key);
                 self.held.entry(key.clone()).or_insert(Held { id: key.id(), keepers: Vec::new(), record })
             }
         };
@@ -383,7 +354,10 @@ impl Records {
                 (mailbox.merge_holder(now, holder, revision), Subject::Holder)
             }
             (Record::Value(value), Statement::Written(written)) => {
-                (value.merge(now, written, revision), Subject::Written)
+                self.values -= value.usage();
+                let merged = value.merge(now, written, revision);
+                self.values += value.usage();
+                (merged, Subject::Written)
             }
             // A confused peer: a statement of another kind of record.
             _ => return false,
@@ -407,9 +381,12 @@ impl Records {
         self.channel(channel).is_some() || self.held.len() - self.values.count < RECORDS_MAX
     }
 
-    /// Whether `statement` could be kept: room is needed for a new author; another statement of one that is
-    /// known takes its place.
+    /// Whether `statement` could be kept: room is needed for a new author, or for a larger value; another statement
+    /// of an author that is known takes its place.
     pub fn has_room_for(&self, key: &RecordKey, statement: &Statement) -> bool {
+        if let (RecordKey::Value(key), Statement::Written(written)) = (key, statement) {
+            return self.has_room_for_values_of(COPIES, key, written.value.as_ref().map_or(0, Vec::len));
+        }
         let is_known = match (self.held.get(key).map(|held| &held.record), statement) {
             (Some(Record::Channel(channel)), Statement::Member(membership, _)) => {
                 channel.member(Time::default(), &membership.node).is_some()
@@ -486,23 +463,20 @@ impl Records {
     pub fn prune(&mut self, now: Time) {
         let (journal, changed) = (&mut self.journal, &mut self.changed);
         let mut values = value::Usage::default();
-        self.held.retain(|key, held| {
+        self.held.retain(|_, held| {
             for revision in held.record.prune(now) {
                 forget(journal, changed, revision);
             }
-            if let (RecordKey::Value(key), Record::Value(value)) = (key, &held.record)
-                && !value.is_empty()
-            {
-                values.add(key, value);
-            }
+            values += held.record.usage();
             !held.record.is_empty()
         });
         self.values = values;
     }
 
     fn drop_record(&mut self, key: &RecordKey) {
-        self.discount(key);
-        self.held.remove(key);
+        if let Some(held) = self.held.remove(key) {
+            self.values -= held.record.usage();
+        }
         for (_, (_, subject)) in self.journal.extract_if(.., |_, (other, _)| other == key) {
             self.changed.note(key, subject, true);
         }
@@ -546,6 +520,24 @@ enum Merged {
 }
 
 impl Record {
+    /// The record of which nothing is known yet.
+    fn new(key: &RecordKey) -> Record {
+        match key {
+            RecordKey::Channel(_) => Record::Channel(Channel::default()),
+            RecordKey::Name(_) => Record::Name(Claims::default()),
+            RecordKey::Mailbox(_) => Record::Mailbox(Mailbox::default()),
+            RecordKey::Value(key) => Record::Value(Value::new(key)),
+        }
+    }
+
+    /// How much it counts among the values.
+    fn usage(&self) -> value::Usage {
+        match self {
+            Record::Value(value) => value.usage(),
+            Record::Channel(_) | Record::Name(_) | Record::Mailbox(_) => value::Usage::default(),
+        }
+    }
+
     fn statement(&self, now: Time, subject: &Subject) -> Option<Statement> {
         match (self, subject) {
             (Record::Channel(channel), Subject::Member(node)) => {

@@ -7,6 +7,7 @@
 //! does not bring back what has been deleted meanwhile.
 
 use std::fmt;
+use std::ops::{AddAssign, SubAssign};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ pub const KEY_BYTES_MAX: usize = 256;
 /// The longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// How many bytes of values and their keys a node may keep for whichever root if it is to take another one as the
-/// root.
+/// How many bytes of values, with their keys and what they cost besides, a node keeps, for whichever root, if it is to
+/// take another one as the root. What other roots have taken, it keeps all the same, up to the sum for as many roots
+/// as may count on it.
 pub const VALUES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The same for the number of values, with those that were deleted.
@@ -154,41 +156,62 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    pub(super) fn add(&mut self, key: &ValueKey, value: &Value) {
-        self.count += 1;
-        self.bytes += value.bytes(key);
+    /// Of a value of so many bytes, or of one that was deleted.
+    pub(super) fn of(key_bytes: usize, value_bytes: usize) -> Usage {
+        Usage { count: 1, bytes: OVERHEAD + key_bytes + value_bytes }
     }
 
-    pub(super) fn subtract(&mut self, key: &ValueKey, value: &Value) {
-        self.count -= 1;
-        self.bytes -= value.bytes(key);
+    /// Whether one value may take that much instead of what it took `before`, where there is room for the values of
+    /// so many roots.
+    ///
+    /// What takes no more than before always has room, so a deletion has.
+    pub(super) fn has_room(self, roots: usize, before: Usage, after: Usage) -> bool {
+        let fits = |all: usize, before: usize, after: usize, max: usize| {
+            after <= before || all - before + after <= roots * max
+        };
+        fits(self.count, before.count, after.count, VALUES_MAX)
+            && fits(self.bytes, before.bytes, after.bytes, VALUES_BYTES_MAX)
     }
+}
 
-    /// Whether a root may take one more, of so many bytes.
-    pub(super) fn has_room_at_root(self, key: &ValueKey, bytes: usize) -> bool {
-        self.count < VALUES_MAX && self.bytes + OVERHEAD + key.as_str().len() + bytes <= VALUES_BYTES_MAX
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Usage) {
+        self.count += other.count;
+        self.bytes += other.bytes;
     }
+}
 
-    /// Whether a copy may be kept: of what that many honest roots have taken, each one.
-    pub(super) fn has_room_for_copy(self) -> bool {
-        self.count < super::COPIES * VALUES_MAX && self.bytes < super::COPIES * VALUES_BYTES_MAX
+impl SubAssign for Usage {
+    fn sub_assign(&mut self, other: Usage) {
+        self.count -= other.count;
+        self.bytes -= other.bytes;
     }
 }
 
 /// What is known of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Value(Option<(Written, u64)>);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Value {
+    key_bytes: usize,
+    /// With the revision at which it was learnt.
+    written: Option<(Written, u64)>,
+}
 
 impl Value {
-    /// What was written last, if anything was.
-    pub fn written(&self) -> Option<&Written> {
-        self.0.as_ref().map(|(written, _)| written)
+    /// Nothing is known of `key`.
+    pub(super) fn new(key: &ValueKey) -> Value {
+        Value { key_bytes: key.as_str().len(), written: None }
     }
 
-    /// How many bytes it takes, about, with a key of that length.
-    pub(super) fn bytes(&self, key: &ValueKey) -> usize {
-        let value = self.written().and_then(|written| written.value.as_ref());
-        OVERHEAD + key.as_str().len() + value.map_or(0, Vec::len)
+    /// What was written last, if anything was.
+    pub fn written(&self) -> Option<&Written> {
+        self.written.as_ref().map(|(written, _)| written)
+    }
+
+    /// How much room it takes.
+    pub(super) fn usage(&self) -> Usage {
+        self.written().map_or_else(Usage::default, |written| {
+            Usage::of(self.key_bytes, written.value.as_ref().map_or(0, Vec::len))
+        })
     }
 
     pub(super) fn merge(&mut self, now: Time, written: Written, revision: u64) -> Merged {
@@ -200,30 +223,31 @@ impl Value {
         if self.written().is_some_and(|known| !newer(known)) {
             return Merged::Known;
         }
-        let before = self.0.replace((written, revision)).map(|(_, revision)| revision);
+        let before = self.written.replace((written, revision)).map(|(_, revision)| revision);
         Merged::News { before }
     }
 
     /// Writes what a copy must know to know the same.
     pub(super) fn write_facts(&self, facts: &mut Facts) {
-        facts.flag(self.0.is_some());
+        facts.flag(self.written.is_some());
         if let Some(Written { version, value }) = self.written() {
             facts.number(version.at.as_micros()).node(version.root).flag(value.is_some());
         }
     }
 
     pub(super) fn set_revision(&mut self, revision: u64) {
-        if let Some((_, held)) = &mut self.0 {
+        if let Some((_, held)) = &mut self.written {
             *held = revision;
         }
     }
 
     /// Forgets a deletion that is too old, and returns the revision that it had.
     pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
-        self.0.take_if(|(written, _)| written.is_over(now)).into_iter().map(|(_, revision)| revision).collect()
+        let over = self.written.take_if(|(written, _)| written.is_over(now));
+        over.into_iter().map(|(_, revision)| revision).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.written.is_none()
     }
 }
