@@ -26,7 +26,7 @@ use crate::id::NodeHandle;
 use crate::records::Mutant;
 use crate::records::channel::{Entry, Log, Place};
 use crate::records::name::{ChannelName, Nick};
-use crate::records::{RecordKey, Statement};
+use crate::records::{CLOCK_AHEAD_MAX, RecordKey, Statement};
 use crate::time::Time;
 
 /// How many messages of the user wait for one recipient.
@@ -34,9 +34,6 @@ const OUTBOX_MAX: usize = 1000;
 
 /// How many messages one request holds.
 const MESSAGES_MAX: usize = 128;
-
-/// How far the clock of a root may be ahead, in milliseconds: a day.
-const EPOCH_AHEAD_MAX: u64 = 24 * 60 * 60 * 1_000;
 
 /// How many messages of a channel a member keeps while an earlier one is missing.
 const AHEAD_MAX: usize = 1000;
@@ -239,7 +236,7 @@ impl Chat {
     /// shown: another root gave that out, or the log was lost with all its copies.
     pub(super) fn come_after(&mut self, cx: &Context<'_>, channel: &ChannelName, seen: Option<Place>) {
         // Nobody has seen what is yet to be said.
-        let is_credible = |seen: &Place| seen.epoch <= cx.now.as_micros() / 1_000 + EPOCH_AHEAD_MAX;
+        let is_credible = |seen: &Place| seen.epoch <= (cx.now + CLOCK_AHEAD_MAX).as_micros() / 1_000;
         let last = cx.records.channel(channel).and_then(|known| known.log.last());
         let Some(seen) = seen.filter(is_credible).filter(|seen| last < Some(*seen)) else { return };
         let comes_after = |term: &Term| seen.epoch < term.epoch;

@@ -28,6 +28,7 @@ pub mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,9 @@ const KEEPERS_MAX: usize = 8;
 
 /// How many people may be in a channel, or claim a name: each has one statement.
 pub const STATEMENTS_MAX: usize = 4096;
+
+/// How far the clock of another node may be ahead: no honest node has written what is from later than that.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How many bytes of statements one message holds, about.
 const STATEMENTS_BYTES: usize = 256 * 1024;
@@ -277,7 +281,15 @@ impl Records {
     }
 
     /// Learns a statement from another node.
+    ///
+    /// One from the far future, which nothing would ever replace, is dropped; what is on the own disk was not that
+    /// when it came.
     fn learn(&mut self, now: Time, key: &RecordKey, statement: Statement) {
+        if let Statement::Written(written) = &statement
+            && now + CLOCK_AHEAD_MAX < written.version.at
+        {
+            return;
+        }
         if self.is(Mutant::UnitesSets) {
             return self.unite(now, key, statement);
         }
