@@ -39,7 +39,7 @@ use self::mailbox::{Holder, Letter, Mailbox};
 pub use self::message::Message;
 pub(crate) use self::mutant::Mutant;
 use self::name::{ChannelName, Nick};
-use self::value::{VALUE_BYTES_MAX, Value, ValueKey, Written};
+use self::value::{KEY_BYTES_MAX, VALUE_BYTES_MAX, Value, ValueKey, Written};
 use crate::chord::{Chord, Range};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
@@ -637,7 +637,9 @@ impl Statement {
             Statement::Message(Entry { text, .. }) | Statement::Letter(Letter { text: Some(text), .. }) => {
                 FIXED + text.len()
             }
-            Statement::Written(Written { value: Some(value), .. }) => FIXED + value.len(),
+            Statement::Written(Written { value, .. }) => {
+                FIXED + KEY_BYTES_MAX + value.as_ref().map_or(0, Vec::len)
+            }
             _ => FIXED,
         }
     }
