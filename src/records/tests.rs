@@ -9,6 +9,7 @@ use super::channel::{Entry, LOG_MAX, Place};
 use super::lease::{LEASE, RENEW_EVERY};
 use super::mailbox::MAIL_KEPT_FOR;
 use super::name::Person;
+use super::value::{DELETED_KEPT_FOR, NotAKey, Usage, VALUES_BYTES_MAX, VALUES_MAX, Version};
 use super::*;
 
 const NOW: Time = Time::from_micros(1_800_000_000_000_000);
@@ -48,7 +49,22 @@ fn letter(counter: u64, text: Option<&str>, at: Time) -> Letter {
     Letter { id, to: Person::new([2; 16]), text: text.map(str::to_owned), from: "n".parse().unwrap(), at }
 }
 
-/// Statements about one channel, one name and one mailbox, few enough to be about the same things often.
+fn key_of_value(key: &str) -> ValueKey {
+    key.parse().unwrap()
+}
+
+fn value_of(key: &str) -> RecordKey {
+    RecordKey::Value(key_of_value(key))
+}
+
+fn written(at: Time, root: u16, value: Option<&[u8]>) -> Statement {
+    Statement::Written(Written {
+        version: Version { at, root: node(root) },
+        value: value.map(<[u8]>::to_vec),
+    })
+}
+
+/// Statements about one channel, one name, one mailbox and two values, few enough to be about the same things often.
 fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
     let age = (0u64..1_000_000).prop_map(Age);
     let claim = (0..4u16, 0..4u64, 0..3u64, any::<bool>());
@@ -71,6 +87,7 @@ fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
             let at = NOW + Duration::from_secs(later);
             (bobs_mail(), Statement::Holder(Holder { at, person: Person::new([who; 16]) }))
         }),
+        any_written(),
         (claim, age).prop_map(|((n, version, since, held), age)| {
             let claim = Claim {
                 holder: node(n),
@@ -82,6 +99,15 @@ fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
             (alice(), Statement::Claim(claim, age))
         }),
     ]
+}
+
+/// Of one version there may be several values, where a peer is confused.
+fn any_written() -> impl Strategy<Value = (RecordKey, Statement)> {
+    (0..2u8, 0..4u64, 0..2u16, prop::option::of(0..3usize)).prop_map(|(key, later, root, bytes)| {
+        let value = bytes.map(|bytes| vec![0; bytes]);
+        let at = NOW + Duration::from_secs(later);
+        (value_of(["apple", "pear"][usize::from(key)]), written(at, root, value.as_deref()))
+    })
 }
 
 fn merged(statements: &[(RecordKey, Statement)]) -> Records {
@@ -139,6 +165,32 @@ proptest! {
         let half = records.revision() / 2;
         let (early, late) = (records.statements_after(NOW, 0, |_, _, _| true), records.statements_after(NOW, half, |_, _, _| true));
         prop_assert!(late.0.iter().all(|statement| early.0.contains(statement)));
+    }
+
+    #[test]
+    fn the_room_that_values_take_is_what_a_count_of_them_says(
+        deeds in prop::collection::vec((any_written(), 0..4u8), 0..40),
+    ) {
+        let mut records = Records::default();
+        for ((key, statement), deed) in deeds {
+            match deed {
+                0 => records.drop_record(&key),
+                1 => {
+                    let Statement::Written(Written { version, .. }) = statement else { unreachable!("it is written") };
+                    records.prune(version.at + DELETED_KEPT_FOR);
+                }
+                2 => drop(records.merge(NOW, &key, Statement::Holder(Holder { at: NOW, person: Person::new([0; 16]) }))),
+                _ => drop(records.merge(NOW, &key, statement)),
+            }
+            let mut counted = Usage::default();
+            for (key, held) in &records.held {
+                let (RecordKey::Value(key), Record::Value(value)) = (key, &held.record) else { continue };
+                let Some(written) = value.written() else { continue };
+                counted += Usage::of(key.as_str().len(), written.value.as_ref().map_or(0, Vec::len));
+            }
+            prop_assert_eq!(records.values, counted);
+            prop_assert_eq!(counted.count, records.held.len(), "nothing else is kept");
+        }
     }
 }
 
@@ -334,4 +386,168 @@ fn a_letter_that_was_shown_does_not_wait_again() {
     }
     let mailbox = records.mailbox(&"bob".parse().unwrap()).unwrap();
     assert!(mailbox.waiting(person).is_empty() && mailbox.letter(&letter(1, None, NOW).id).is_some());
+}
+
+#[test]
+fn what_was_deleted_stays_deleted_when_an_older_copy_comes_back() {
+    let (put, del) = (written(NOW, 1, Some(b"red")), written(NOW + Duration::from_secs(1), 1, None));
+    let mut copy = merged(&[(value_of("apple"), put.clone())]);
+    let mut root = merged(&[(value_of("apple"), put.clone()), (value_of("apple"), del.clone())]);
+    assert!(!root.merge(NOW, &value_of("apple"), put));
+    assert!(copy.merge(NOW, &value_of("apple"), del));
+    for records in [root, copy] {
+        assert_eq!(records.value(&key_of_value("apple")).map(|known| &known.value), Some(&None));
+    }
+}
+
+#[test]
+fn it_is_remembered_for_14_days_that_a_value_was_deleted() {
+    let mut records = merged(&[(value_of("apple"), written(NOW, 1, Some(b"red")))]);
+    records.prune(NOW + 2 * DELETED_KEPT_FOR);
+    assert!(records.value(&key_of_value("apple")).is_some(), "a value is kept until it is deleted");
+    assert!(records.merge(NOW, &value_of("apple"), written(NOW, 2, None)));
+    records.prune(NOW + DELETED_KEPT_FOR - Duration::from_micros(1));
+    assert!(records.value(&key_of_value("apple")).is_some());
+    records.prune(NOW + DELETED_KEPT_FOR);
+    assert!(records.held.is_empty() && records.journal.is_empty());
+    assert!(!records.merge(NOW + DELETED_KEPT_FOR, &value_of("apple"), written(NOW, 2, None)));
+    assert!(records.held.is_empty());
+}
+
+#[test]
+fn of_what_two_roots_have_written_the_later_holds_and_what_comes_then_is_later_still() {
+    let second = Duration::from_secs(1);
+    let version = |records: &Records, now, root: u16| {
+        Version::after(records.value(&key_of_value("apple")).map(|known| known.version), now, node(root))
+    };
+    let mut roots = [Records::default(), Records::default()];
+    for (i, records) in roots.iter_mut().enumerate() {
+        for n in 0..2_u8 {
+            let version = version(records, NOW + second * i as u32, i as u16);
+            records.merge(
+                NOW,
+                &value_of("apple"),
+                Statement::Written(Written { version, value: Some(vec![n]) }),
+            );
+        }
+    }
+    let [mut one, mut other] = roots;
+    let earlier = told(&one);
+    for (key, statement) in told(&other) {
+        assert!(one.merge(NOW, &key, statement));
+    }
+    for (key, statement) in earlier {
+        assert!(!other.merge(NOW, &key, statement));
+    }
+    let last = other.value(&key_of_value("apple")).unwrap();
+    assert_eq!((one.value(&key_of_value("apple")), &last.value), (Some(last), &Some(vec![1])));
+    let next = version(&one, NOW, 0);
+    assert!(last.version < next, "also by a clock that is behind");
+}
+
+#[test]
+fn a_value_from_the_far_future_is_not_learnt_and_blocks_nothing() {
+    let apple = value_of("apple");
+    let mut records = Records::default();
+    let too_late = NOW + CLOCK_AHEAD_MAX + Duration::from_micros(1);
+    for at in [too_late, Time::from_micros(u64::MAX)] {
+        records.learn(NOW, &apple, written(at, 1, Some(b"for ever")));
+        assert!(records.held.is_empty());
+    }
+    records.learn(NOW, &apple, written(NOW + CLOCK_AHEAD_MAX, 1, Some(b"a fast clock")));
+    let known = records.value(&key_of_value("apple")).unwrap().version;
+    let version = Version::after(Some(known), NOW, node(2));
+    records.write(NOW, &apple, Statement::Written(Written { version, value: Some(b"later".to_vec()) }));
+    assert_eq!(records.value(&key_of_value("apple")).unwrap().value.as_deref(), Some(&b"later"[..]));
+}
+
+#[test]
+fn a_node_takes_so_many_values_as_a_root_and_more_for_others() {
+    let nth = |n: usize| key_of_value(&format!("k{n}"));
+    let key = |n| RecordKey::Value(nth(n));
+    let mut records = Records::default();
+    for n in 0..VALUES_MAX {
+        assert!(records.has_room_for_value(&nth(n), 1));
+        assert!(records.merge(NOW, &key(n), written(NOW, 1, Some(b"x"))));
+    }
+    assert!(!records.has_room_for_value(&nth(VALUES_MAX), 1));
+    assert!(records.has_room_for_value(&nth(0), VALUE_BYTES_MAX), "what is known is not one more");
+    assert!(
+        records.has_room_for(&rust(), &Statement::Member(member(1, 1, true), Age::NEW)),
+        "the chat goes on"
+    );
+    for n in VALUES_MAX..COPIES * VALUES_MAX {
+        assert!(records.merge(NOW, &key(n), written(NOW, 1, Some(b"x"))), "a copy of another root's");
+    }
+    assert!(!records.merge(NOW, &key(COPIES * VALUES_MAX), written(NOW, 1, Some(b"x"))));
+    let later = NOW + Duration::from_secs(1);
+    assert!(records.has_room_for_value(&nth(0), 0) && records.merge(NOW, &key(0), written(later, 1, None)));
+    records.prune(later + DELETED_KEPT_FOR);
+    assert!(records.merge(NOW, &key(0), written(later, 1, Some(b"x"))), "what is forgotten makes room");
+}
+
+#[test]
+fn a_value_that_grows_needs_room_for_the_difference() {
+    let nth = |n: usize| key_of_value(&format!("k{n}"));
+    let (mut records, value) = (Records::default(), vec![0; VALUE_BYTES_MAX]);
+    let mut count = 0;
+    while records.has_room_for_value(&nth(count), VALUE_BYTES_MAX) {
+        assert!(records.merge(NOW, &RecordKey::Value(nth(count)), written(NOW, 1, Some(&value))));
+        count += 1;
+    }
+    assert!(count < VALUES_MAX && records.values.bytes <= VALUES_BYTES_MAX);
+    let small = "one that is small";
+    assert!(records.merge(NOW, &value_of(small), written(NOW, 1, Some(b""))));
+    let left = VALUES_BYTES_MAX - records.values.bytes;
+    let has_room = |key: &str, bytes| records.has_room_for_value(&key_of_value(key), bytes);
+    assert!(has_room(small, left) && !has_room(small, left + 1), "{left}");
+    assert!(!has_room("one that is new", left));
+    assert!(has_room("k0", VALUE_BYTES_MAX), "another of the same size");
+}
+
+#[test]
+fn the_longest_values_and_keys_are_told_in_parts_that_fit_into_frames() {
+    let long_key = |n: usize| key_of_value(&format!("{n:0>width$}", width = KEY_BYTES_MAX));
+    for (count, value) in [(20, Some(vec![255; VALUE_BYTES_MAX])), (4000, None)] {
+        let mut records = Records::default();
+        for n in 0..count {
+            let statement = written(NOW, 1, value.as_deref());
+            assert!(records.merge(NOW, &RecordKey::Value(long_key(n)), statement));
+        }
+        let (mut reached, mut told, mut parts) = (0, 0, 0);
+        while told < count {
+            let (statements, next) = records.statements_after(NOW, reached, |_, _, _| true);
+            (reached, told, parts) = (next, told + statements.len(), parts + 1);
+            let message = Message::Merge { migrates: None, statements };
+            let bytes = crate::wire::encode(&message);
+            assert!(bytes.len() < crate::wire::FRAME_BYTES_MAX / 2, "{} bytes", bytes.len());
+            assert_eq!(crate::wire::decode::<Message>(&bytes).unwrap(), message);
+        }
+        assert!(1 < parts);
+    }
+}
+
+#[test]
+fn a_key_is_a_text_without_control_characters_of_at_most_256_bytes() {
+    let longest = "ä".repeat(128);
+    for good in ["a", "a b", "#rust", "--path", &longest] {
+        assert_eq!(good.parse::<ValueKey>().unwrap().as_str(), good);
+    }
+    let too_long = format!("{longest}a");
+    for (bad, why) in [
+        ("", NotAKey::Empty),
+        (&too_long, NotAKey::TooLong),
+        ("a\n", NotAKey::BadCharacter),
+        ("\u{9b}2J", NotAKey::BadCharacter),
+    ] {
+        assert_eq!(bad.parse::<ValueKey>(), Err(why), "{bad:?}");
+        assert!(crate::wire::decode::<ValueKey>(&crate::wire::encode(&bad)).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_value_longer_than_a_root_takes_is_no_statement() {
+    let mut records = Records::default();
+    assert!(!records.merge(NOW, &value_of("apple"), written(NOW, 1, Some(&vec![0; VALUE_BYTES_MAX + 1]))));
+    assert!(records.merge(NOW, &value_of("apple"), written(NOW, 1, Some(&vec![0; VALUE_BYTES_MAX]))));
 }
