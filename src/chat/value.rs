@@ -27,7 +27,7 @@ pub(super) const PUT: Command = Command {
 pub(super) const GET: Command = Command {
     name: "get",
     arguments: &[Argument::required("key", Kind::Key), Argument::optional("--path", Kind::Switch)],
-    about: "Show the value that was kept under a key, which node has it, and over which path that is found",
+    about: "Show the value under a key; with --path also which node answers, and the way there",
     run: get,
 };
 
@@ -115,7 +115,7 @@ impl Chat {
         let was_there = known.is_some_and(|known| known.value.is_some());
         let version = Version::after(known.map(|known| known.version), cx.now, self.me);
         if value.is_some() || was_there {
-            if value.is_some() && !cx.records.has_room_for_value(&key, bytes) {
+            if !cx.records.has_room_for_value(&key, bytes) {
                 let reason = "the node that should keep this value has no room for more".to_owned();
                 return cx.reply_read(request, Payload::Refused(reason));
             }

@@ -5,10 +5,11 @@ use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::records::value::VALUE_BYTES_MAX;
 use crate::repl::session::{Seat, Typed};
 
-/// The longest line that is read; what a command takes is much shorter.
-pub const LINE_BYTES_MAX: usize = 64 * 1024;
+/// The longest line that is read: what a command takes is shorter, also the longest value with its key.
+pub const LINE_BYTES_MAX: usize = VALUE_BYTES_MAX + 1024;
 
 /// How many lines wait on their way between the threads.
 const LINES_MAX: usize = 64;
