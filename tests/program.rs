@@ -72,6 +72,13 @@ impl Person {
         panic!("{name} never came");
     }
 
+    /// The next error: its command, and what it says.
+    fn error(&mut self) -> String {
+        let events = self.events.by_ref().map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let error = events.into_iter().find(|event| event["event"] == "error").unwrap();
+        format!("{}: {}", error["command"].as_str().unwrap(), error["message"].as_str().unwrap())
+    }
+
     fn leaves(mut self) {
         drop(self.input);
         let bye = self.events.by_ref().last().unwrap().unwrap();
@@ -131,6 +138,32 @@ fn two_people_talk() {
     alice.types("/msg bob psst");
     assert_eq!(bob.wait_for("private")["text"], "psst");
     while alice.wait_for("sent")["state"] != "delivered" {}
+    alice.leaves();
+    bob.leaves();
+}
+
+#[test]
+fn a_value_of_64_kib_is_kept_and_shown_and_a_longer_one_is_refused() {
+    let mut alice = Person::start("alice", None);
+    let mut bob = Person::start("bob", Some(&alice.addr));
+    let longest = "x".repeat(65_536);
+    alice.types(&format!("put apple {longest}y"));
+    assert_eq!(alice.error(), "put: a value has at most 65536 bytes, this one has 65537");
+    alice.types("put a\u{1}b red");
+    assert_eq!(alice.error(), "put: a key has no control characters");
+    alice.types(&format!("put apple {longest}"));
+    let written = alice.wait_for("written");
+    assert_eq!((&written["key"], &written["was_there"]), (&"apple".into(), &false.into()));
+    bob.types("get apple --path");
+    let value = bob.wait_for("value");
+    assert_eq!((&value["value"], &value["bytes"]), (&longest.into(), &65_536.into()));
+    assert_eq!(value["root"], written["root"]);
+    assert_eq!(value["path"][0]["node"]["addr"], bob.addr);
+    bob.types("del apple");
+    assert_eq!(bob.wait_for("written")["was_there"], true);
+    alice.types("get apple");
+    let value = alice.wait_for("value");
+    assert_eq!((&value["value"], &value["bytes"], value.get("path")), (&Value::Null, &Value::Null, None));
     alice.leaves();
     bob.leaves();
 }

@@ -146,6 +146,48 @@ fn who_restarts_is_who_they_were_where_they_were() {
 }
 
 #[test]
+fn what_was_put_and_deleted_is_so_after_a_restart() {
+    let mut disk = Disk::default();
+    let (mut node, _) = disk.start(NOW);
+    let (_, outputs) = disk.types(node.clone(), NOW, "put apple red");
+    assert!(matches!(&outputs[0], Output::Keep(keep) if keep.within.is_zero()), "{outputs:?}");
+    for line in ["put apple red", "put pear green", "put plum blue", "del plum", "put apple another"] {
+        (node, _) = disk.types(node, NOW, line);
+    }
+    let value = |disk: &mut Disk, node, now, key| {
+        let (node, outputs) = disk.types(node, now, &format!("get {key}"));
+        match &events(outputs)[..] {
+            [Event::Value { value, .. }] => {
+                (node, value.as_ref().map(|value| String::from_utf8_lossy(value).into()))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    // The clock may have been set back meanwhile: what is on the own disk is believed.
+    for now in [after(60), NOW - Duration::from_secs(100 * 24 * 60 * 60)] {
+        let mut disk = Disk(disk.0.clone());
+        let (mut node, _) = disk.start(now);
+        for (key, wanted) in [("apple", Some("another")), ("pear", Some("green")), ("plum", None)] {
+            let shown: Option<String>;
+            (node, shown) = value(&mut disk, node, now, key);
+            assert_eq!(shown.as_deref(), wanted, "{key}");
+        }
+    }
+    // For two weeks it is kept that a value was deleted, and no longer.
+    let items = disk.0.len();
+    let day = 24 * 60 * 60;
+    let (mut node, _) = disk.start(after(13 * day));
+    let mut outputs = Vec::new();
+    for seconds in [14 * day, 14 * day + 60] {
+        node.handle(after(seconds), Input::Wakeup, &mut outputs);
+    }
+    disk.write(&outputs);
+    let is_forgotten =
+        outputs.iter().any(|output| matches!(output, Output::Keep(keep) if keep.value.is_none()));
+    assert!(is_forgotten, "of {items}");
+}
+
+#[test]
 fn what_was_said_before_a_restart_and_not_shown_is_shown_as_such_however_short_it_took() {
     let mut disk = Disk::default();
     let (node, _) = disk.start(NOW);
