@@ -507,7 +507,7 @@ fn a_value_that_grows_needs_room_for_the_difference() {
 
 #[test]
 fn the_longest_values_and_keys_are_told_in_parts_that_fit_into_frames() {
-    let long_key = |n: usize| key_of_value(&format!("{n:0>width$}", width = KEY_BYTES_MAX));
+    let long_key = |n: usize| key_of_value(&format!("{n:0>KEY_BYTES_MAX$}"));
     for (count, value) in [(20, Some(vec![255; VALUE_BYTES_MAX])), (4000, None)] {
         let mut records = Records::default();
         for n in 0..count {
