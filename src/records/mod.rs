@@ -20,6 +20,7 @@ pub mod message;
 mod mutant;
 pub mod name;
 mod push;
+mod record;
 pub(crate) mod repair;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,8 @@ use self::mailbox::{Holder, Letter, Mailbox};
 pub use self::message::Message;
 pub(crate) use self::mutant::Mutant;
 use self::name::{ChannelName, Nick};
-use self::value::{KEY_BYTES_MAX, VALUE_BYTES_MAX, Value, ValueKey, Written};
+use self::record::Record;
+use self::value::{KEY_BYTES_MAX, VALUE_BYTES_MAX, ValueKey, Written};
 use crate::chord::{Chord, Range};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
@@ -142,14 +144,6 @@ struct Held {
     /// Who told this node to keep a copy, the last one last, at most [`KEEPERS_MAX`]: they count on that.
     keepers: Vec<NodeHandle>,
     record: Record,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Record {
-    Channel(Channel),
-    Name(Claims),
-    Mailbox(Mailbox),
-    Value(Value),
 }
 
 /// The records of one node, for whichever root.
@@ -529,78 +523,6 @@ enum Merged {
     News { before: Option<u64> },
     /// It was known, or older than what is known.
     Known,
-}
-
-impl Record {
-    /// The record of which nothing is known yet.
-    fn new(key: &RecordKey) -> Record {
-        match key {
-            RecordKey::Channel(_) => Record::Channel(Channel::default()),
-            RecordKey::Name(_) => Record::Name(Claims::default()),
-            RecordKey::Mailbox(_) => Record::Mailbox(Mailbox::default()),
-            RecordKey::Value(key) => Record::Value(Value::new(key)),
-        }
-    }
-
-    /// How much it counts among the values.
-    fn usage(&self) -> value::Usage {
-        match self {
-            Record::Value(value) => value.usage(),
-            Record::Channel(_) | Record::Name(_) | Record::Mailbox(_) => value::Usage::default(),
-        }
-    }
-
-    fn statement(&self, now: Time, subject: &Subject) -> Option<Statement> {
-        match (self, subject) {
-            (Record::Channel(channel), Subject::Member(node)) => {
-                let (membership, age) = channel.member(now, node)?;
-                Some(Statement::Member(membership.clone(), age))
-            }
-            (Record::Channel(channel), Subject::Message(id)) => {
-                channel.log.get(id).cloned().map(Statement::Message)
-            }
-            (Record::Name(claims), Subject::Claim(holder)) => {
-                let (claim, age) = claims.get(now, holder)?;
-                Some(Statement::Claim(claim.clone(), age))
-            }
-            (Record::Mailbox(mailbox), Subject::Letter(id)) => {
-                mailbox.letter(id).cloned().map(Statement::Letter)
-            }
-            (Record::Mailbox(mailbox), Subject::Holder) => mailbox.holder().map(Statement::Holder),
-            (Record::Value(value), Subject::Written) => value.written().cloned().map(Statement::Written),
-            _ => None,
-        }
-    }
-
-    fn set_revision(&mut self, subject: &Subject, revision: u64) {
-        match (self, subject) {
-            (Record::Channel(channel), Subject::Member(node)) => channel.set_member_revision(node, revision),
-            (Record::Channel(channel), Subject::Message(id)) => channel.log.set_revision(id, revision),
-            (Record::Name(claims), Subject::Claim(holder)) => claims.set_revision(holder, revision),
-            (Record::Mailbox(mailbox), Subject::Letter(id)) => mailbox.set_letter_revision(id, revision),
-            (Record::Mailbox(mailbox), Subject::Holder) => mailbox.set_holder_revision(revision),
-            (Record::Value(value), Subject::Written) => value.set_revision(revision),
-            _ => {}
-        }
-    }
-
-    fn prune(&mut self, now: Time) -> Vec<u64> {
-        match self {
-            Record::Channel(channel) => channel.prune(now),
-            Record::Name(claims) => claims.prune(now),
-            Record::Mailbox(mailbox) => mailbox.prune(now),
-            Record::Value(value) => value.prune(now),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Record::Channel(channel) => channel.is_empty(),
-            Record::Name(claims) => claims.is_empty(),
-            Record::Mailbox(mailbox) => mailbox.is_empty(),
-            Record::Value(value) => value.is_empty(),
-        }
-    }
 }
 
 impl Statement {
