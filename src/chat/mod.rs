@@ -23,7 +23,7 @@ pub mod restore;
 mod ring;
 mod send;
 mod trace;
-mod value;
+pub(crate) mod value;
 mod who;
 mod whois;
 

@@ -15,7 +15,7 @@ use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::id::NodeHandle;
 use crate::records::value::{VALUE_BYTES_MAX, ValueKey, Version, Written};
-use crate::records::{RecordKey, Statement};
+use crate::records::{Mutant, RecordKey, Statement};
 
 pub(super) const PUT: Command = Command {
     name: "put",
@@ -114,7 +114,8 @@ impl Chat {
         let known = cx.records.value(&key);
         let was_there = known.is_some_and(|known| known.value.is_some());
         let version = Version::after(known.map(|known| known.version), cx.now, self.me);
-        if value.is_some() || was_there {
+        let is_done = was_there && cx.records.is(Mutant::KeepsTheFirstValue);
+        if (value.is_some() || was_there) && !is_done {
             if !cx.records.has_room_for_value(&key, bytes) {
                 let reason = "the node that should keep this value has no room for more".to_owned();
                 return cx.reply_read(request, Payload::Refused(reason));

@@ -22,6 +22,8 @@ pub(crate) enum Mutant {
     StrikesLettersOff,
     /// Shows every message as one that comes late.
     MarksAllAsLate,
+    /// Keeps the value that is there, and answers that another is written.
+    KeepsTheFirstValue,
 }
 
 impl Records {

@@ -63,11 +63,12 @@ fn in_five_minutes_of_all_faults_no_promise_is_broken() {
         ("all switched off and on", sum(|report| report.blackouts.into())),
         ("frozen", sum(|report| report.froze.into())),
         ("cut", sum(|report| report.plan.split.is_some().into())),
+        ("written", sum(|report| report.seen.written)),
         ("failed", sum(|report| report.seen.failed)),
     ];
     println!("{} plays: {sums:?}", reports.len());
     if 1 < reports.len() {
-        for (what, sum) in &sums[..9] {
+        for (what, sum) in &sums[..10] {
             assert!(reports.len() as u64 / 8 < *sum, "{what}: {sum} in {} plays", reports.len());
         }
     }

@@ -101,7 +101,7 @@ impl Oracle {
                 let asked: Vec<MessageId> = match payload {
                     Payload::Send(send) => send.messages.iter().map(|(id, _)| *id).collect(),
                     Payload::Mail(mail) => vec![mail.id],
-                    _ => return,
+                    other => return self.values.are_asked(network.now(), *origin, *id, other),
                 };
                 self.asked.insert((*origin, *id), asked);
             }
@@ -112,19 +112,21 @@ impl Oracle {
                 }
                 Payload::Renewed(answer) => self.tells(network, from, &answer.missed),
                 Payload::Past(answer) => self.tells(network, from, &answer.entries),
+                Payload::Wrote { .. } => self.on_wrote(network, from, (to, *id)),
+                Payload::Value(value) => self.on_value_told(network.now(), (to, *id), value),
                 _ => {}
             },
             chord::Message::Tell(Payload::Delivery(delivery)) => {
                 self.tells(network, from, std::slice::from_ref(&delivery.entry));
             }
-            // A root that is a member tells itself without a message, and may know another place by then.
-            chord::Message::Request {
-                payload: Payload::Records(records::Message::Merge { statements, .. }),
-                ..
-            } => {
-                for (_, statement) in statements {
-                    if let Statement::Message(entry) = statement {
-                        self.note_place(entry);
+            chord::Message::Request { payload: Payload::Records(message), .. } => {
+                self.values.are_told(message);
+                // A root that is a member tells itself without a message, and may know another place by then.
+                if let records::Message::Merge { statements, .. } = message {
+                    for (_, statement) in statements {
+                        if let Statement::Message(entry) = statement {
+                            self.note_place(entry);
+                        }
                     }
                 }
             }

@@ -18,6 +18,7 @@ mod order;
 #[cfg(test)]
 mod orders;
 mod rest;
+mod values;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,8 @@ pub enum Promise {
     State,
     /// What is acknowledged is held by 3 nodes, or by every node where there are fewer.
     Kept,
+    /// Who is shown a value is shown one that somebody wrote, and none that is earlier than what was acknowledged.
+    Value,
     /// A name has one holder.
     Name,
     /// The ring is one, in order; see [`crate::sim::ring`].
@@ -87,6 +90,7 @@ pub struct Oracle {
     messages: BTreeMap<MessageId, Message>,
     /// Which messages a root is asked to keep, by who asks and the number of the request.
     asked: BTreeMap<(NodeHandle, Number), Vec<MessageId>>,
+    values: values::Values,
     /// What stands where, of what was shown.
     places: BTreeMap<(ChannelName, Place), MessageId>,
     /// From when on all claims of the ring and of names hold, because nothing goes wrong, if ever.
@@ -109,6 +113,8 @@ pub struct Seen {
     pub delivered: u64,
     /// Messages that failed.
     pub failed: u64,
+    /// Values acknowledged as written or deleted.
+    pub written: u64,
     /// Changes of the ring that were checked.
     pub ring_changes: u64,
     /// Records that moved.
@@ -182,6 +188,7 @@ impl Oracle {
             sayings: BTreeMap::new(),
             messages: BTreeMap::new(),
             asked: BTreeMap::new(),
+            values: values::Values::default(),
             places: BTreeMap::new(),
             calm_from: (weather == Weather::Fair).then_some(START),
             ring: BTreeMap::new(),
@@ -244,6 +251,7 @@ impl Oracle {
                     self.check_held(network, node, *id);
                 }
             }
+            Event::Value { key, value, .. } => self.on_value(network.now(), node, key, value.as_ref()),
             Event::Migrated { .. } => self.seen.migrated += 1,
             Event::Renamed { nick, was, .. } => {
                 let person = self.person(node);

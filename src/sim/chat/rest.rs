@@ -24,6 +24,7 @@ impl Oracle {
         ring.check()?;
         self.check_messages(network, &ring)?;
         ring.check_copies()?;
+        self.check_values(|key| ring.root(key.id()))?;
         self.check_channels(network, &ring)?;
         self.check_names(network, &ring)
     }
@@ -206,7 +207,7 @@ impl Oracle {
         })
     }
 
-    /// Whether each message that was acknowledged stays on a node that runs when others are `gone`, and is on as
+    /// Whether each message and value that was acknowledged stays on a node that runs when others are `gone`, and is on as
     /// many as it was acknowledged by: "no crash of fewer nodes than that loses it".
     pub fn is_kept_somewhere_without(&self, network: &Network<Node>, gone: &[NodeHandle]) -> bool {
         let there: Vec<&Node> = network.machines().filter(|node| node.chord().is_in_ring()).collect();
@@ -214,7 +215,7 @@ impl Oracle {
             let keepers = there.iter().filter(|node| message.is_held_by(id, node));
             let others = keepers.clone().filter(|node| !gone.contains(&node.me())).count();
             0 < others && (ACKNOWLEDGED.min(there.len()) <= keepers.count() || gone.is_empty())
-        })
+        }) && self.are_values_kept_without(&there, gone)
     }
 
     /// Which messages that were acknowledged are missing: on the root that should keep them, or on the screen of

@@ -40,6 +40,7 @@ impl Oracle {
     /// two holders.
     pub fn disturbed_until(&mut self, end: Time) {
         self.calm_from = Some(end + SETTLED);
+        self.values.are_disturbed();
         self.ring.clear();
     }
 

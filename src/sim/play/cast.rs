@@ -18,6 +18,9 @@ use crate::sim::START;
 /// The channels of a play.
 pub(super) const CHANNELS: [&str; 3] = ["rust", "chord", "tea"];
 
+/// The keys under which values are kept.
+const KEYS: [&str; 3] = ["apple", "pear", "plum"];
+
 /// The name of the network, as it is kept on each disk.
 const NETWORK: &str = "play";
 
@@ -29,6 +32,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 pub(super) struct Cast {
     people: BTreeMap<NodeHandle, Guest>,
     texts: u64,
+    /// How many values were written.
+    values: u64,
 }
 
 #[derive(Debug)]
@@ -151,6 +156,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
             82..90 => self.leave(someone, channel),
             90..92 if self.plan.nodes as usize / 2 < there => self.exit(someone),
             92..96 if there < self.plan.nodes as usize => self.comes(),
+            96..100 => self.value(someone),
             _ => self.send(someone, channel),
         }
     }
@@ -197,5 +203,22 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         let text = self.text();
         self.oracle.borrow_mut().will_say(author, Recipient::Nick(nick.clone()), &text);
         self.line(author, format!("msg {nick} {text}"));
+    }
+
+    /// A value is written, looked at or deleted.
+    fn value(&mut self, node: NodeHandle) {
+        let key = KEYS[self.network.rng().random_range(0..KEYS.len())];
+        let line = match self.network.rng().random_range(0..8) {
+            0..4 => {
+                self.cast.values += 1;
+                let text = format!("value {}", self.cast.values);
+                let name = key.parse().expect("the keys of a play are good ones");
+                self.oracle.borrow_mut().will_put(&name, &text);
+                format!("put {key} {text}")
+            }
+            4..7 => format!("get {key}"),
+            _ => format!("del {key}"),
+        };
+        self.line(node, line);
     }
 }

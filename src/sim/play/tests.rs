@@ -48,3 +48,8 @@ fn the_oracle_notices_that_copies_are_compared_without_pause() {
     let notices = |report: &Report| report.unrest.as_ref().is_some_and(|why| why.contains("\"repair\""));
     is_noticed(Mutant::RepairsWithoutPause, notices);
 }
+
+#[test]
+fn the_oracle_notices_a_value_that_is_not_written_and_is_said_to_be() {
+    is_noticed(Mutant::KeepsTheFirstValue, |report| report.broken.contains_key(&Promise::Value));
+}
