@@ -25,9 +25,9 @@ pub(super) struct Values {
     /// What people will write or wrote, each text once.
     texts: BTreeSet<(ValueKey, Vec<u8>)>,
     keys: BTreeMap<ValueKey, Known>,
-    /// What is to be written, and since when.
-    puts: BTreeMap<(NodeHandle, Number), (Time, Put)>,
-    gets: BTreeMap<(NodeHandle, Number), Asked>,
+    /// What is to be written, and since when; nothing is left once that is answered, and answers may come again.
+    puts: BTreeMap<(NodeHandle, Number), Option<(Time, Put)>>,
+    gets: BTreeMap<(NodeHandle, Number), Option<Asked>>,
 }
 
 /// What is known of a key.
@@ -53,7 +53,7 @@ impl Values {
     /// Something goes wrong: from now on there may be several roots.
     pub(super) fn are_disturbed(&mut self) {
         self.keys.values_mut().for_each(|known| known.in_calm = None);
-        self.gets.values_mut().for_each(|asked| asked.least = None);
+        self.gets.values_mut().flatten().for_each(|asked| asked.least = None);
     }
 
     fn learn(&mut self, key: &ValueKey, Written { version, value }: &Written) {
@@ -66,11 +66,11 @@ impl Values {
     pub(super) fn are_asked(&mut self, now: Time, origin: NodeHandle, id: Number, payload: &Payload) {
         match payload {
             Payload::Put(put) => {
-                self.puts.entry((origin, id)).or_insert_with(|| (now, put.clone()));
+                self.puts.entry((origin, id)).or_insert_with(|| Some((now, put.clone())));
             }
             Payload::Get(key) => {
                 let least = self.keys.get(key).and_then(|known| known.in_calm);
-                self.gets.entry((origin, id)).or_insert_with(|| Asked { key: key.clone(), least });
+                self.gets.entry((origin, id)).or_insert_with(|| Some(Asked { key: key.clone(), least }));
             }
             _ => {}
         }
@@ -109,7 +109,10 @@ impl Oracle {
         root: NodeHandle,
         asked: (NodeHandle, Number),
     ) {
-        let Some((since, Put { key, value })) = self.values.puts.remove(&asked) else { return };
+        let Some((since, Put { key, value })) = self.values.puts.get_mut(&asked).and_then(Option::take)
+        else {
+            return;
+        };
         let Some(written) = network.get(root).and_then(|node| node.records().value(&key)) else { return };
         // No clock is behind that of the network, and who deletes what is not there writes nothing.
         if written.version.at < since && !(value.is_none() && written.value.is_none()) {
@@ -131,7 +134,9 @@ impl Oracle {
 
     /// A root answers what is under a key.
     pub(super) fn on_value_told(&mut self, now: Time, asked: (NodeHandle, Number), value: &Option<Vec<u8>>) {
-        let Some(Asked { key, least }) = self.values.gets.remove(&asked) else { return };
+        let Some(Asked { key, least }) = self.values.gets.get_mut(&asked).and_then(Option::take) else {
+            return;
+        };
         let newest = self.values.keys.get(&key).and_then(|known| known.versions.get(value)).copied();
         if newest < least {
             let what =
