@@ -293,7 +293,7 @@ fn what_is_no_key_or_no_value_is_refused() {
     let mut town = Town::of(1);
     assert_eq!(town.refusal(0, "put a\u{7}b red"), "put: a key has no control characters");
     assert_eq!(town.refusal(0, "get \u{1b}[2J"), "get: a key has no control characters");
-    assert_eq!(town.refusal(0, &format!("del {}", "k".repeat(257))), "del: a key has at most 256 bytes");
+    assert_eq!(town.refusal(0, &format!("del {}", "k".repeat(257))), "del: a key has at most 256 characters");
     assert_eq!(town.refusal(0, "put apple"), "put: usage: put <key> <value>");
     assert_eq!(town.refusal(0, "get"), "get: usage: get <key> [--path]");
     assert_eq!(town.refusal(0, "get apple pear"), "get: usage: get <key> [--path]");

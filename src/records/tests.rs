@@ -9,7 +9,7 @@ use super::channel::{Entry, LOG_MAX, Place};
 use super::lease::{LEASE, RENEW_EVERY};
 use super::mailbox::MAIL_KEPT_FOR;
 use super::name::Person;
-use super::value::{DELETED_KEPT_FOR, NotAKey, Usage, VALUES_BYTES_MAX, VALUES_MAX, Version};
+use super::value::{DELETED_KEPT_FOR, KEY_CHARS_MAX, NotAKey, Usage, VALUES_BYTES_MAX, VALUES_MAX, Version};
 use super::*;
 
 const NOW: Time = Time::from_micros(1_800_000_000_000_000);
@@ -507,7 +507,7 @@ fn a_value_that_grows_needs_room_for_the_difference() {
 
 #[test]
 fn the_longest_values_and_keys_are_told_in_parts_that_fit_into_frames() {
-    let long_key = |n: usize| key_of_value(&format!("{n:0>KEY_BYTES_MAX$}"));
+    let long_key = |n: usize| key_of_value(&format!("{n:🗝>KEY_CHARS_MAX$}"));
     for (count, value) in [(20, Some(vec![255; VALUE_BYTES_MAX])), (4000, None)] {
         let mut records = Records::default();
         for n in 0..count {
@@ -528,8 +528,8 @@ fn the_longest_values_and_keys_are_told_in_parts_that_fit_into_frames() {
 }
 
 #[test]
-fn a_key_is_a_text_without_control_characters_of_at_most_256_bytes() {
-    let longest = "ä".repeat(128);
+fn a_key_is_a_text_without_control_characters_of_at_most_256_characters() {
+    let longest = "ä".repeat(256);
     for good in ["a", "a b", "#rust", "--path", &longest] {
         assert_eq!(good.parse::<ValueKey>().unwrap().as_str(), good);
     }

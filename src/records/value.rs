@@ -18,8 +18,11 @@ use super::facts::Facts;
 use crate::id::NodeHandle;
 use crate::time::Time;
 
-/// The longest key, in bytes.
-pub const KEY_BYTES_MAX: usize = 256;
+/// The longest key, in characters.
+pub const KEY_CHARS_MAX: usize = 256;
+
+/// How many bytes of UTF-8 that may be.
+pub(super) const KEY_BYTES_MAX: usize = 4 * KEY_CHARS_MAX;
 
 /// The longest value, in bytes.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
@@ -43,7 +46,7 @@ const OVERHEAD: usize = 256;
 pub enum NotAKey {
     /// It is empty.
     Empty,
-    /// It has more than [`KEY_BYTES_MAX`] bytes.
+    /// It has more than [`KEY_CHARS_MAX`] characters.
     TooLong,
     /// It has a control character.
     BadCharacter,
@@ -53,7 +56,7 @@ impl fmt::Display for NotAKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NotAKey::Empty => f.write_str("a key is not empty"),
-            NotAKey::TooLong => write!(f, "a key has at most {KEY_BYTES_MAX} bytes"),
+            NotAKey::TooLong => write!(f, "a key has at most {KEY_CHARS_MAX} characters"),
             NotAKey::BadCharacter => f.write_str("a key has no control characters"),
         }
     }
@@ -88,7 +91,7 @@ impl TryFrom<String> for ValueKey {
         if text.is_empty() {
             return Err(NotAKey::Empty);
         }
-        if KEY_BYTES_MAX < text.len() {
+        if KEY_CHARS_MAX < text.chars().count() {
             return Err(NotAKey::TooLong);
         }
         if text.chars().any(char::is_control) {

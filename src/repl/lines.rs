@@ -9,7 +9,7 @@ use crate::records::value::VALUE_BYTES_MAX;
 use crate::repl::session::{Seat, Typed};
 
 /// The longest line that is read: what a command takes is shorter, also the longest value with its key.
-pub const LINE_BYTES_MAX: usize = VALUE_BYTES_MAX + 1024;
+pub const LINE_BYTES_MAX: usize = VALUE_BYTES_MAX + 2 * 1024;
 
 /// How many lines wait on their way between the threads.
 const LINES_MAX: usize = 64;
