@@ -26,6 +26,9 @@ Examples:
   For a program, which reads one JSON object per line:
     chat --nick bot --addr 127.0.0.1:0 --bootstrap localhost:7000 --json
 
+  As a service, which keeps what others say and write, and leaves in good order at SIGTERM:
+    chat --nick keeper --addr 192.0.2.4:7000 --bootstrap 192.0.2.1:7000 --headless --http 127.0.0.1:8080
+
   Many people in one process, under faults, to see what is kept:
     chat sim --help
 
@@ -76,6 +79,21 @@ pub struct Options {
     /// Keep nothing on the disk: what is on no other node is lost when this one ends.
     #[arg(long)]
     pub ephemeral: bool,
+
+    /// Serve the node over HTTP at this address, for programs and browsers; port 0 takes a free port.
+    ///
+    /// What changes something needs a token, which is told on standard error at the start.
+    /// Reading is free to everyone who can reach the address: stay with 127.0.0.1 or [::1] if in doubt.
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
+    pub http: Option<SocketAddr>,
+
+    /// The file with the token of --http, instead of a new one at each start; it is made if it is not there.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub http_token_file: Option<PathBuf>,
+
+    /// Read nothing from standard input: go on until SIGTERM or Ctrl-C, as a service does.
+    #[arg(long)]
+    pub headless: bool,
 
     /// Write one JSON object per line to standard output, as docs/json.md describes.
     #[arg(long)]

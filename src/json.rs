@@ -22,7 +22,8 @@ pub struct Json;
 
 impl Render for Json {
     fn render(&mut self, event: &Event, now: Time) -> String {
-        let line = Line { time: rfc3339(now), fields: fields(event) };
+        let Some(fields) = fields(event) else { return String::new() };
+        let line = Line { time: rfc3339(now), fields };
         let text = serde_json::to_string(&line)
             .expect("an object with names for keys, of numbers, texts and lists, is always JSON");
         escaped(&text) + "\n"
@@ -48,7 +49,7 @@ fn escaped(json: &str) -> String {
     escaped
 }
 
-fn rfc3339(time: Time) -> String {
+pub(crate) fn rfc3339(time: Time) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_micros(time.as_micros())).to_string()
 }
 
@@ -189,7 +190,7 @@ enum Fields<'a> {
 }
 
 #[derive(Serialize)]
-struct Node {
+pub(crate) struct Node {
     id: String,
     addr: String,
 }
@@ -201,19 +202,20 @@ struct Person<'a> {
 }
 
 #[derive(Serialize)]
-struct Finger {
+pub(crate) struct Finger {
     exponent: u32,
     node: Node,
 }
 
 #[derive(Serialize)]
-struct Hop {
+pub(crate) struct Hop {
     node: Node,
     micros: u64,
 }
 
-fn fields(event: &Event) -> Fields<'_> {
-    match event {
+/// What is told of an event, if it is for the user.
+fn fields(event: &Event) -> Option<Fields<'_>> {
+    Some(match event {
         Event::Ready { nick, node, ring } => Fields::Ready {
             nick: nick.as_str(),
             id: node.id().to_string(),
@@ -266,7 +268,8 @@ fn fields(event: &Event) -> Fields<'_> {
         | Event::Trace { .. }
         | Event::Written { .. }
         | Event::Value { .. } => answer(event),
-    }
+        Event::Answer { .. } => return None,
+    })
 }
 
 /// The fields of the events that answer a question.
@@ -322,15 +325,15 @@ fn answer(event: &Event) -> Fields<'_> {
     }
 }
 
-fn node(handle: &NodeHandle) -> Node {
+pub(crate) fn node(handle: &NodeHandle) -> Node {
     Node { id: handle.id().to_string(), addr: handle.addr().to_string() }
 }
 
-fn finger(exponent: u32, at: &NodeHandle) -> Finger {
+pub(crate) fn finger(exponent: u32, at: &NodeHandle) -> Finger {
     Finger { exponent, node: node(at) }
 }
 
-fn hop(at: &NodeHandle, took: Duration) -> Hop {
+pub(crate) fn hop(at: &NodeHandle, took: Duration) -> Hop {
     Hop { node: node(at), micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }
 }
 

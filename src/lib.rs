@@ -73,5 +73,6 @@ pub mod net;
 pub mod sim;
 pub mod repl;
 pub mod json;
+pub mod http;
 pub mod simulate;
 pub mod cli;

@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow};
 use chord_chat::chat::command::COMMANDS;
 use chord_chat::chat::event::Event;
 use chord_chat::cli::Options;
+use chord_chat::http::{self, Asks, Events, Token};
 use chord_chat::id::NodeHandle;
 use chord_chat::net::{Clock, Config, Driver, NETWORK, News, bootstrap, find_known};
 use chord_chat::node::kept::Kept;
@@ -83,6 +84,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
 async fn chat(options: &Options) -> anyhow::Result<()> {
     let Disk { kept, writer, typed, data_options, mut notes } = open_disk(options)?;
     let config = Config::new(options.network.clone());
+    let web = open_web(options).await?;
     let clock = Clock::start();
     let place = find_place(options, kept.as_ref(), &config, &mut notes).await;
     let Place { listener, node, bootstrap } = place.map_err(|error| after_notes(&notes, &error))?;
@@ -104,7 +106,10 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     }
     // Both end when the node has stopped.
     let running = tokio::spawn(driver.run());
-    let passing_on = tokio::spawn(pass_on(controls.news, events_sender));
+    let asks = Asks::new(controls.commands.clone());
+    let watched = Events::default();
+    let passing_on = tokio::spawn(pass_on(controls.news, events_sender, asks.clone(), watched.clone()));
+    let serving = web.map(|(listener, token)| tokio::spawn(http::serve(listener, asks, watched, token)));
     let ending = run_front_end(options, typed, NodeLink { commands: controls.commands, events }).await;
     if ending.is_err() {
         // Whoever stops at once does not wait for the node either.
@@ -113,7 +118,28 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     // What is not closed by then, the end of the process closes.
     let _ = timeout(CLOSE_TIME_MAX, running).await;
     passing_on.abort();
+    if let Some(serving) = serving {
+        serving.abort();
+    }
     ending
+}
+
+/// Where the node is served over HTTP, if it is, and the token for what changes something.
+async fn open_web(options: &Options) -> anyhow::Result<Option<(TcpListener, Token)>> {
+    let Some(address) = options.http else { return Ok(None) };
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("cannot serve HTTP at {address}"))?;
+    let bound = listener.local_addr().context("cannot tell where HTTP is served")?;
+    let (token, where_it_is) = match &options.http_token_file {
+        Some(file) => (Token::in_file(file)?, format!("the token is in {}", file.display())),
+        None => {
+            let token = Token::new()?;
+            let told = format!("the token is {token}");
+            (token, told)
+        }
+    };
+    eprintln!("chat: HTTP at http://{bound}; {where_it_is}");
+    Ok(Some((listener, token)))
 }
 
 /// The reason why a start has failed, after what the user should know all the same: in one line.
@@ -268,11 +294,20 @@ async fn find_ring(
     Ok(None)
 }
 
-/// Hands the news of the driver to the front end, until the node has stopped.
-async fn pass_on(mut news: mpsc::Receiver<News<Event>>, events: mpsc::Sender<Event>) {
+/// Hands the news of the driver to the front end, and answers to those who asked, until the node has stopped.
+async fn pass_on(
+    mut news: mpsc::Receiver<News<Event>>,
+    events: mpsc::Sender<Event>,
+    asks: Asks,
+    watched: Events,
+) {
     let mut parted = BTreeSet::new();
     while let Some(news) = news.recv().await {
         let event = match news {
+            News::Event(Event::Answer { ticket, answer }) => {
+                asks.answered(ticket, answer);
+                continue;
+            }
             News::Event(event) => event,
             // Each attempt ends the same way: once is enough.
             News::Parted { address, .. } if PARTED_MAX <= parted.len() || !parted.insert(address.ip()) => {
@@ -289,6 +324,7 @@ async fn pass_on(mut news: mpsc::Receiver<News<Event>>, events: mpsc::Sender<Eve
                 node_error(format!("{count} events were lost, because they were not read in time"))
             }
         };
+        watched.tell(&event, repl::session::now());
         if events.send(event).await.is_err() {
             return;
         }
@@ -300,9 +336,11 @@ fn node_error(message: String) -> Event {
 }
 
 async fn run_front_end(options: &Options, typed: Option<PathBuf>, link: NodeLink) -> anyhow::Result<()> {
-    let ending = match options.json {
-        true => json::run(link).await?,
-        false => repl::run(&options.nick, COMMANDS, typed, link).await?,
+    let ending = match (options.json, options.headless) {
+        (true, false) => json::run(link).await?,
+        (true, true) => repl::run_headless(link, json::Json).await?,
+        (false, true) => repl::run_headless(link, repl::plain()).await?,
+        (false, false) => repl::run(&options.nick, COMMANDS, typed, link).await?,
     };
     ending.into_result()
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use crate::chat::ask::{Ask, Ticket};
 use crate::chat::event::{Event, RingChange};
 use crate::chat::payload::Payload;
 use crate::chat::{Chat, Context};
@@ -36,6 +37,8 @@ pub enum Command {
     },
     /// A line as a person types it.
     Line(String),
+    /// What a program asks: answered by [`Event::Answer`].
+    Ask(Ticket, Ask),
     /// Leave in good order.
     Exit,
 }
@@ -180,6 +183,7 @@ impl Turn<'_> {
         match command {
             Command::Start { bootstrap } => self.chat(|chat, cx| chat.start(cx, bootstrap)),
             Command::Line(line) => self.chat(|chat, cx| chat.on_line(cx, &line)),
+            Command::Ask(ticket, ask) => self.chat(|chat, cx| chat.on_ask(cx, ticket, ask)),
             Command::Exit => self.chat(Chat::exit),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::ask::{Answer, Ticket};
 use crate::id::{Id, IdPrefix, NodeHandle};
 pub use crate::records::Why;
 pub use crate::records::channel::MessageId;
@@ -225,6 +226,13 @@ pub enum Event {
         root: NodeHandle,
         /// If that was asked for: the nodes on the way there, this one first, and how long each took to answer.
         path: Vec<(NodeHandle, Duration)>,
+    },
+    /// The answer to a program's question: it is for that alone, and no user is shown it.
+    Answer {
+        /// Whose answer it is.
+        ticket: Ticket,
+        /// The answer.
+        answer: Answer,
     },
     /// The node has left; nothing comes after this.
     Bye {

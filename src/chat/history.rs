@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::ask::{self, Ticket};
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::Event;
 use super::heal::Compared;
@@ -89,10 +90,19 @@ pub(super) struct Past {
 pub(super) enum Purpose {
     /// The user wants to see it.
     AskedFor,
+    /// A program wants to know.
+    Program(Ticket),
     /// The user has joined.
     Joined,
     /// The root has other messages than were shown.
     Compared(Compared),
+}
+
+impl Purpose {
+    /// Whether it is read to bring what the user is shown up to date.
+    fn is_of_session(self) -> bool {
+        matches!(self, Purpose::Joined | Purpose::Compared(_))
+    }
 }
 
 impl Past {
@@ -115,13 +125,25 @@ impl Chat {
         self.read_past(cx, Past::new(channel, wanted, before, purpose));
     }
 
+    /// Reads the newest messages for a program.
+    pub(super) fn read_past_for(
+        &mut self,
+        cx: &mut Context<'_>,
+        ticket: Ticket,
+        channel: ChannelName,
+        wanted: usize,
+    ) {
+        let wanted = wanted.min(HISTORY_MAX);
+        self.read_past(cx, Past::new(channel, wanted, None, Purpose::Program(ticket)));
+    }
+
     fn read_past(&mut self, cx: &mut Context<'_>, past: Past) {
         let missing = past.wanted - past.entries.len();
         let before = past.entries.front().map(|entry| entry.place).or(past.before);
         let count = u16::try_from(missing).unwrap_or(u16::MAX);
         let request = Request { channel: past.channel.clone(), before, count };
         let id = cx.ask_root(&RecordKey::Channel(past.channel.clone()), Payload::History(request));
-        if past.purpose != Purpose::AskedFor
+        if past.purpose.is_of_session()
             && let Some(session) = self.sessions.get_mut(&past.channel)
         {
             session.reading = Some(id);
@@ -132,7 +154,7 @@ impl Chat {
     /// Whether the answer `id` is of no use: the user has left the channel meanwhile.
     fn is_past_over(&self, id: Number, past: &Past) -> bool {
         let reads = |session: &Session| session.stage == Stage::Joined && session.reading == Some(id);
-        past.purpose != Purpose::AskedFor && !self.sessions.get(&past.channel).is_some_and(reads)
+        past.purpose.is_of_session() && !self.sessions.get(&past.channel).is_some_and(reads)
     }
 
     pub(super) fn on_history(
@@ -166,7 +188,7 @@ impl Chat {
         let from = match past.purpose {
             Purpose::Compared(_) => session.and_then(|session| session.from),
             Purpose::Joined => session.and_then(|session| session.before),
-            Purpose::AskedFor => None,
+            Purpose::AskedFor | Purpose::Program(_) => None,
         };
         let room = past.wanted - past.entries.len();
         let came_to_from = answer.entries.first().is_some_and(|oldest| Some(oldest.place) <= from);
@@ -180,6 +202,7 @@ impl Chat {
         }
         match past.purpose {
             Purpose::AskedFor => self.show_what_was_asked_for(cx, past),
+            Purpose::Program(ticket) => ask::answer(cx, ticket, ask::Answer::Past(past.entries.into())),
             Purpose::Joined => self.show_before_joining(cx, past, more),
             Purpose::Compared(compared) => {
                 let channel = past.channel.clone();
@@ -238,9 +261,12 @@ impl Chat {
         if past.failed < TRIES {
             return self.read_past(cx, past);
         }
+        if let Purpose::Program(ticket) = past.purpose {
+            return ask::answer(cx, ticket, ask::Answer::Refused(reason.to_owned()));
+        }
         let channel = past.channel;
         cx.error("history", format!("what was said in {channel} could not be read: {reason}"));
-        if past.purpose != Purpose::AskedFor {
+        if past.purpose.is_of_session() {
             self.finish_reading(cx, &channel);
         }
     }

@@ -38,26 +38,7 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
         false => None,
     };
     words.end()?;
-    let history = asked.unwrap_or(chat.history);
-    match chat.sessions.get(&channel).map(|session| session.stage) {
-        Some(Stage::Joining | Stage::Joined) => {
-            let count = asked.filter(|&count| 0 < count).map(|count| format!(" {count}")).unwrap_or_default();
-            return Err(Refusal::because(format!(
-                "you are in {channel} already; history {channel}{count} shows what was said last"
-            )));
-        }
-        Some(Stage::Leaving) => return Err(Refusal::because(format!("you are still leaving {channel}"))),
-        None => {}
-    }
-    if chat.sessions.len() == CHANNELS_MAX {
-        return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
-    }
-    let (shown, before) = chat.shown_before.remove(&channel).unwrap_or_default();
-    let (first, newest) = (shown.numbers().next, shown.newest());
-    let session = Session { history, shown, first, newest, before, ..Session::default() };
-    chat.sessions.insert(channel.clone(), session);
-    chat.ask_to_join(cx, channel);
-    Ok(())
+    chat.join_channel(cx, channel, asked)
 }
 
 /// Joins a channel.
@@ -174,6 +155,36 @@ impl Session {
 }
 
 impl Chat {
+    /// Begins to join a channel, of which so many last messages are shown, or as many as of all.
+    pub(super) fn join_channel(
+        &mut self,
+        cx: &mut Context<'_>,
+        channel: ChannelName,
+        asked: Option<usize>,
+    ) -> Result<(), Refusal> {
+        match self.sessions.get(&channel).map(|session| session.stage) {
+            Some(Stage::Joining | Stage::Joined) => {
+                let count =
+                    asked.filter(|&count| 0 < count).map(|count| format!(" {count}")).unwrap_or_default();
+                return Err(Refusal::because(format!(
+                    "you are in {channel} already; history {channel}{count} shows what was said last"
+                )));
+            }
+            Some(Stage::Leaving) => return Err(Refusal::because(format!("you are still leaving {channel}"))),
+            None => {}
+        }
+        if self.sessions.len() == CHANNELS_MAX {
+            return Err(Refusal::because(format!("you are in {CHANNELS_MAX} channels; leave one first")));
+        }
+        let history = asked.unwrap_or(self.history);
+        let (shown, before) = self.shown_before.remove(&channel).unwrap_or_default();
+        let (first, newest) = (shown.numbers().next, shown.newest());
+        let session = Session { history, shown, first, newest, before, ..Session::default() };
+        self.sessions.insert(channel.clone(), session);
+        self.ask_to_join(cx, channel);
+        Ok(())
+    }
+
     /// The channels that the user is in, in order.
     pub fn joined(&self) -> impl Iterator<Item = &ChannelName> {
         let joined = self.sessions.iter().filter(|(_, session)| session.stage == Stage::Joined);

@@ -29,15 +29,7 @@ pub(super) const COMMAND: Command = Command {
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let channel = words.channel()?;
     words.end()?;
-    match chat.sessions.get(&channel).map(|session| session.stage) {
-        Some(Stage::Joined) => {
-            chat.leave_channel(cx, channel);
-            Ok(())
-        }
-        Some(Stage::Joining) => Err(Refusal::because(format!("you are still joining {channel}"))),
-        Some(Stage::Leaving) => Err(Refusal::because(format!("you are leaving {channel} already"))),
-        None => Err(Refusal::because(format!("you are not in {channel}"))),
-    }
+    chat.leave_channel_if_in(cx, channel)
 }
 
 /// Leaves a channel.
@@ -60,6 +52,23 @@ pub(super) struct Acknowledged {
 }
 
 impl Chat {
+    /// Begins to leave a channel, if the user is in it.
+    pub(super) fn leave_channel_if_in(
+        &mut self,
+        cx: &mut Context<'_>,
+        channel: ChannelName,
+    ) -> Result<(), Refusal> {
+        match self.sessions.get(&channel).map(|session| session.stage) {
+            Some(Stage::Joined) => {
+                self.leave_channel(cx, channel);
+                Ok(())
+            }
+            Some(Stage::Joining) => Err(Refusal::because(format!("you are still joining {channel}"))),
+            Some(Stage::Leaving) => Err(Refusal::because(format!("you are leaving {channel} already"))),
+            None => Err(Refusal::because(format!("you are not in {channel}"))),
+        }
+    }
+
     pub(super) fn leave_channel(&mut self, cx: &mut Context<'_>, channel: ChannelName) {
         if let Some(session) = self.sessions.get_mut(&channel) {
             session.stage = Stage::Leaving;

@@ -3,6 +3,7 @@
 //! One file is one command, with both sides of its conversation: the request, what the root does,
 //! and what the members see.
 
+pub mod ask;
 mod claim;
 pub mod command;
 pub mod event;
@@ -158,6 +159,8 @@ enum Pending {
     /// The value, and the way on which its root was found, if the user wants to see it.
     Get(ValueKey, Vec<(NodeHandle, Duration)>),
     PathTo(ValueKey),
+    /// What a program asks.
+    Ask(ask::Ticket),
 }
 
 /// What is done once a statement is acknowledged.
@@ -400,6 +403,7 @@ impl Chat {
             (Pending::Get(key, path), Payload::Value(value)) => {
                 cx.tell(Event::Value { key, value, root: from, path });
             }
+            (Pending::Ask(ticket), payload) => Chat::on_ask_answered(cx, ticket, from, payload),
             (Pending::Release, _) => {}
             (pending, Payload::Refused(reason)) => self.on_refused(cx, id, pending, reason),
             (pending, _) => {
@@ -421,6 +425,7 @@ impl Chat {
             (Pending::LookUp(to) | Pending::FindNode(to) | Pending::Post(to), Failure::NoAnswer) => {
                 self.on_nobody_answers(cx, to);
             }
+            (Pending::Ask(ticket), why) => ask::answer(cx, ticket, ask::Answer::Failed(why)),
             (Pending::Renew(channel, _), Failure::NoAnswer) => self.on_renew_unanswered(cx, id, &channel),
             (pending, _) => self.on_refused(cx, id, pending, reason),
         }
@@ -445,7 +450,7 @@ impl Chat {
             Pending::History(past) => self.on_past_failed(cx, id, past, &reason),
             // With the next renewal the root says again that there is mail.
             Pending::FetchMail(_) | Pending::MailShown(..) => {}
-            Pending::Release | Pending::Trace(_) => {}
+            Pending::Release | Pending::Trace(_) | Pending::Ask(_) => {}
         }
     }
 
@@ -454,6 +459,7 @@ impl Chat {
         match self.pending.remove(&id) {
             Some(Pending::Trace(target)) => trace::show(cx, target, way),
             Some(Pending::PathTo(key)) => self.ask_for_value(cx, key, way.hops),
+            Some(Pending::Ask(ticket)) => ask::answer(cx, ticket, ask::Answer::Way(Box::new(way))),
             _ => {}
         }
     }

@@ -43,7 +43,7 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let (to, text) = (words.person()?, words.text()?);
-    chat.queue(cx, to, text)
+    chat.queue(cx, to, text).map(|_| ())
 }
 
 /// A private message.

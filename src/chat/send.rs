@@ -47,7 +47,7 @@ pub(super) const COMMAND: Command = Command {
 
 fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(), Refusal> {
     let (channel, text) = (words.channel()?, words.text()?);
-    chat.queue(cx, Recipient::Channel(channel), text)
+    chat.queue(cx, Recipient::Channel(channel), text).map(|_| ())
 }
 
 /// Messages for a channel, in the order in which their author wrote them.
@@ -139,8 +139,13 @@ pub(super) struct Acknowledged {
 }
 
 impl Chat {
-    /// Takes a message of the user's for a channel or a person.
-    pub(super) fn queue(&mut self, cx: &mut Context<'_>, to: Recipient, text: String) -> Result<(), Refusal> {
+    /// Takes a message of the user's for a channel or a person, and returns its id.
+    pub(super) fn queue(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: Recipient,
+        text: String,
+    ) -> Result<MessageId, Refusal> {
         let id = MessageId { author: self.me, counter: self.new_version(cx.now) };
         let outbox = self.outboxes.entry(to.clone()).or_default();
         if outbox.messages.len() == OUTBOX_MAX {
@@ -152,7 +157,7 @@ impl Chat {
         outbox.push(id, text.clone());
         cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Queued });
         self.send_next(cx, &to);
-        Ok(())
+        Ok(id)
     }
 
     /// Sends what waits for a recipient, unless something is under way.

@@ -87,6 +87,7 @@ impl Known {
             | Event::Trace { .. }
             | Event::Written { .. }
             | Event::Value { .. }
+            | Event::Answer { .. }
             | Event::Bye { .. } => {}
         }
     }

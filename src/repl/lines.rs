@@ -27,19 +27,37 @@ pub fn sit(
 ) -> io::Result<(Seat, oneshot::Receiver<()>)> {
     let (begin, begun) = oneshot::channel();
     let (typed_sender, typed) = mpsc::channel(LINES_MAX);
-    let (shown, shown_receiver) = mpsc::channel(LINES_MAX);
-    let (done, written) = oneshot::channel();
     thread::Builder::new().name("input".to_owned()).spawn(move || {
         if begun.blocking_recv().is_ok() {
             read_lines(Lines::new(input()), &typed_sender);
         }
     })?;
+    let (shown, written) = write(output, ())?;
+    Ok((Seat { begin, typed, shown }, written))
+}
+
+/// A seat where nobody sits: it writes `output`, and nothing is ever typed.
+pub fn watch(output: impl Write + Send + 'static) -> io::Result<(Seat, oneshot::Receiver<()>)> {
+    let (begin, _) = oneshot::channel();
+    let (nobody, typed) = mpsc::channel(1);
+    let (shown, written) = write(output, nobody)?;
+    Ok((Seat { begin, typed, shown }, written))
+}
+
+/// Writes what is sent, in a thread that keeps `kept` as long.
+fn write(
+    output: impl Write + Send + 'static,
+    kept: impl Send + 'static,
+) -> io::Result<(mpsc::Sender<String>, oneshot::Receiver<()>)> {
+    let (shown, shown_receiver) = mpsc::channel(LINES_MAX);
+    let (done, written) = oneshot::channel();
     thread::Builder::new().name("output".to_owned()).spawn(move || {
         write_lines(shown_receiver, output);
+        drop(kept);
         // Nobody waits any more if the program is ending at once.
         let _ = done.send(());
     })?;
-    Ok((Seat { begin, typed, shown }, written))
+    Ok((shown, written))
 }
 
 fn read_lines(mut lines: Lines<impl BufRead>, typed: &mpsc::Sender<Typed>) {

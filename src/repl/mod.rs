@@ -68,6 +68,17 @@ pub async fn run_plain(link: NodeLink, render: impl Render) -> anyhow::Result<En
     talk(link, seat, written, render).await
 }
 
+/// Tells whoever reads standard output, and listens to nobody: until a signal ends it, or the node has stopped.
+pub async fn run_headless(link: NodeLink, render: impl Render) -> anyhow::Result<Ending> {
+    let (seat, written) = lines::watch(io::stdout()).context("cannot start a thread")?;
+    talk(link, seat, written, render).await
+}
+
+/// What a person reads where there is no terminal.
+pub fn plain() -> Text {
+    Text::new(Colour::OFF, Arc::default())
+}
+
 async fn talk(
     link: NodeLink,
     seat: Seat,

@@ -61,6 +61,7 @@ impl Pending {
             Event::Written { deleted, .. } => self.strike(if *deleted { "del" } else { "put" }),
             Event::Value { .. } => self.strike("get"),
             Event::Ready { .. }
+            | Event::Answer { .. }
             | Event::Member { .. }
             | Event::Message { .. }
             | Event::Healed { .. }

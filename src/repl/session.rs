@@ -408,7 +408,8 @@ impl<R: Render> Session<R> {
     }
 }
 
-fn now() -> Time {
+/// The wall clock.
+pub fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }

@@ -215,6 +215,8 @@ impl Text {
             Event::Trace { target, key, hops, root, linear } => trace(target, *key, hops, root, *linear),
             Event::Written { key, deleted, was_there, root } => written(key, *deleted, *was_there, *root),
             Event::Value { key, value, root, path } => value_of(key, value.as_deref(), *root, path),
+            // It is not for the user.
+            Event::Answer { .. } => String::new(),
             // What was not handed over is told on standard error, when the terminal is the shell's again.
             Event::Bye { .. } => "Bye.\n".to_owned(),
         }

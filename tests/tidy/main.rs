@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["net", "sim"],
     &["repl"],
     &["json", "simulate"],
+    &["http"],
     &["cli"],
     &["lib", "main"],
 ];

@@ -1,0 +1,39 @@
+//! HTTP: the node for programs that speak it, and for browsers.
+//!
+//! program -> here: a request
+//! here -> node: [`Command::Ask`](crate::node::Command::Ask)
+//! node -> here: [`Event::Answer`](crate::chat::event::Event::Answer)
+//! here -> program: JSON, as `openapi.json` describes it
+//!
+//! | path | what it does |
+//! | --- | --- |
+//! | `GET /nodeinfo` | what the node knows of itself |
+//! | `GET`, `PUT`, `DELETE /db/{key}` | the value under a key |
+//! | `GET /dht/find/{key}` | the way to the root of a key |
+//! | `GET /dht/peers` | all nodes, in the order of the ring |
+//! | `PUT /dht/join` | unites the ring with those of other nodes |
+//! | `POST /dht/leave` | the node leaves in good order |
+//! | `GET`, `POST /channels/{name}/messages` | what was said in a channel; the user says something there |
+//! | `PUT`, `DELETE /channels/{name}/membership` | the user joins a channel, or leaves it |
+//! | `POST /users/{nick}/messages` | the user says something to a person |
+//! | `GET /events` | the user's events as they come |
+//! | `GET /metrics` | figures for Prometheus |
+//! | `GET /openapi.json` | all this, for machines |
+//!
+//! Reading is free to whoever reaches the address; what changes something needs the token.
+//! A page of another site, which the user's browser shows, can do neither: see `guard`.
+
+mod asks;
+mod events;
+mod guard;
+mod metrics;
+mod reply;
+mod routes;
+mod serve;
+mod talk;
+mod token;
+
+pub use self::asks::Asks;
+pub use self::events::Events;
+pub use self::serve::serve;
+pub use self::token::Token;

@@ -1,0 +1,227 @@
+//! What is answered, as JSON.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::asks::{ANSWER_TIME_MAX, Unanswered};
+use crate::chat::ask::{About, Answer};
+use crate::chord::Failure;
+use crate::chord::trace::{DeadEnd, Way};
+use crate::id::NodeHandle;
+use crate::json::{Finger, Hop, Node, finger, hop, node, rfc3339};
+use crate::records::channel::Entry;
+
+/// A request that is not granted, and why.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    reason: String,
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, reason: impl Into<String>) -> Refused {
+        Refused { status, reason: reason.into() }
+    }
+
+    /// The node gave another answer than the one that was asked for.
+    pub(super) fn other(answer: Answer) -> Refused {
+        let (status, reason) = match answer {
+            Answer::Refused(reason) => (StatusCode::INSUFFICIENT_STORAGE, reason),
+            Answer::Conflict(reason) => (StatusCode::CONFLICT, reason),
+            Answer::NotReady => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this node has not joined the ring yet, or is leaving it".to_owned(),
+            ),
+            Answer::Failed(Failure::NoAnswer) => {
+                (StatusCode::GATEWAY_TIMEOUT, "the node that is responsible does not answer".to_owned())
+            }
+            Answer::Failed(Failure::Unreachable) => {
+                (StatusCode::GATEWAY_TIMEOUT, "the node that is responsible cannot be reached".to_owned())
+            }
+            Answer::Failed(Failure::TooMany) => return Refused::from(Unanswered::TooMany),
+            Answer::Node(_)
+            | Answer::Value { .. }
+            | Answer::Written { .. }
+            | Answer::Way(_)
+            | Answer::Queued(_)
+            | Answer::Past(_)
+            | Answer::Done => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "this node gave an answer that does not fit".to_owned())
+            }
+        };
+        Refused { status, reason }
+    }
+
+    /// The way does not end at a root.
+    pub(super) fn dead_end(dead_end: DeadEnd, way: &Way) -> Refused {
+        let last = way.hops.last().map(|(node, _)| format!(", after {node}")).unwrap_or_default();
+        let silent: Vec<String> = way.silent.iter().map(NodeHandle::to_string).collect();
+        let silent =
+            if silent.is_empty() { String::new() } else { format!("; silent: {}", silent.join(", ")) };
+        match dead_end {
+            DeadEnd::TooMany => Refused::from(Unanswered::TooMany),
+            DeadEnd::NobodyNearer => Refused::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                format!("the last node does not know yet who is nearer{last}{silent}"),
+            ),
+            DeadEnd::NoAnswer => Refused::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                format!("too many nodes do not answer{last}{silent}"),
+            ),
+            DeadEnd::TooLong => {
+                Refused::new(StatusCode::GATEWAY_TIMEOUT, format!("the way is too long{last}"))
+            }
+        }
+    }
+}
+
+impl From<Unanswered> for Refused {
+    fn from(why: Unanswered) -> Refused {
+        match why {
+            Unanswered::TooMany => Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many questions are under way; try again in a moment",
+            ),
+            Unanswered::Late => {
+                let seconds = ANSWER_TIME_MAX.as_secs();
+                Refused::new(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    format!("the node that is responsible has not answered within {seconds} s"),
+                )
+            }
+            Unanswered::Stopped => Refused::new(StatusCode::SERVICE_UNAVAILABLE, "this node has stopped"),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Reason {
+            error: String,
+        }
+        (self.status, Json(Reason { error: self.reason })).into_response()
+    }
+}
+
+/// What a node knows of itself.
+#[derive(Serialize)]
+pub(super) struct NodeInfo {
+    node: Node,
+    nick: String,
+    predecessor: Option<Node>,
+    successors: Vec<Node>,
+    fingers: Vec<Finger>,
+    records_as_root: usize,
+    records_as_copy: usize,
+}
+
+impl From<About> for NodeInfo {
+    fn from(about: About) -> NodeInfo {
+        NodeInfo {
+            node: node(&about.node),
+            nick: about.nick.to_string(),
+            predecessor: about.predecessor.as_ref().map(node),
+            successors: about.successors.iter().map(node).collect(),
+            fingers: about.fingers.iter().map(|(exponent, at)| finger(*exponent, at)).collect(),
+            records_as_root: about.records_as_root,
+            records_as_copy: about.records_as_copy,
+        }
+    }
+}
+
+/// A value that is text.
+#[derive(Serialize)]
+pub(super) struct Kept {
+    pub(super) key: String,
+    pub(super) value: String,
+    pub(super) root: Node,
+}
+
+/// What was written, or deleted.
+#[derive(Serialize)]
+pub(super) struct Written {
+    pub(super) key: String,
+    pub(super) was_there: bool,
+    pub(super) root: Node,
+}
+
+/// A message of a channel.
+#[derive(Serialize)]
+pub(super) struct Said {
+    id: String,
+    from: String,
+    text: String,
+    epoch: u64,
+    seq: u64,
+    time: String,
+}
+
+impl From<&Entry> for Said {
+    fn from(entry: &Entry) -> Said {
+        Said {
+            id: entry.id.to_string(),
+            from: entry.from.to_string(),
+            text: entry.text.clone(),
+            epoch: entry.place.epoch,
+            seq: entry.place.seq,
+            time: rfc3339(entry.at),
+        }
+    }
+}
+
+/// The way to the root of a key.
+#[derive(Serialize)]
+pub(super) struct Found {
+    key: String,
+    id: String,
+    linear: bool,
+    root: Node,
+    hops: Vec<Hop>,
+    silent: Vec<Node>,
+}
+
+impl Found {
+    pub(super) fn new(key: String, root: NodeHandle, way: &Way) -> Found {
+        Found {
+            key,
+            id: way.key.to_string(),
+            linear: way.linear,
+            root: node(&root),
+            hops: hops(way),
+            silent: way.silent.iter().map(node).collect(),
+        }
+    }
+}
+
+/// All nodes, as far as they answer.
+#[derive(Serialize)]
+pub(super) struct Peers {
+    nodes: Vec<Node>,
+    silent: Vec<Node>,
+    /// Whether the walk came round.
+    complete: bool,
+}
+
+impl From<&Way> for Peers {
+    fn from(way: &Way) -> Peers {
+        let mut nodes: Vec<NodeHandle> = way.hops.iter().map(|(node, _)| *node).collect();
+        // The root, the one before the first, is told by the last hop and not asked.
+        if let Ok(root) = way.end
+            && !nodes.contains(&root)
+        {
+            nodes.push(root);
+        }
+        Peers {
+            nodes: nodes.iter().map(node).collect(),
+            silent: way.silent.iter().map(node).collect(),
+            complete: way.end.is_ok(),
+        }
+    }
+}
+
+fn hops(way: &Way) -> Vec<Hop> {
+    way.hops.iter().map(|(at, took)| hop(at, *took)).collect()
+}

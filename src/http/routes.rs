@@ -1,0 +1,245 @@
+//! The paths, and what each does.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{Router, get, post, put};
+use serde::{Deserialize, Serialize};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Written};
+use super::serve::Site;
+use super::{events, guard, metrics, talk};
+use crate::chat::ask::{Answer, Ask};
+use crate::id::NodeHandle;
+use crate::json::node;
+use crate::records::RecordKey;
+use crate::records::value::{NotAKey, VALUE_BYTES_MAX, ValueKey};
+
+/// How many nodes are asked to join at a time.
+const JOINED_MAX: usize = 64;
+
+/// How long it may take to look up where a node is.
+const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// As what a value is told that is no text, or is asked for as it is.
+const ANY_BYTES: &str = "application/octet-stream";
+
+const OPENAPI: &str = include_str!("openapi.json");
+
+pub(super) type Reply<T> = Result<T, Refused>;
+
+/// The part of a path that names something.
+pub(super) struct Part(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Part {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Reply<Part> {
+        match Path::from_request_parts(parts, state).await {
+            Ok(Path(part)) => Ok(Part(part)),
+            Err(_) => Err(Refused::new(StatusCode::BAD_REQUEST, "the path is no text in UTF-8")),
+        }
+    }
+}
+
+pub(super) fn router(site: Site) -> Router {
+    Router::new()
+        .route("/nodeinfo", get(node_info))
+        .route("/db/{key}", get(get_value).put(put_value).delete(delete_value))
+        .route("/dht/find/{key}", get(find))
+        .route("/dht/peers", get(peers))
+        .route("/dht/join", put(join))
+        .route("/dht/leave", post(leave))
+        .route("/channels/{name}/messages", get(talk::messages).post(talk::say_in_channel))
+        .route("/channels/{name}/membership", put(talk::join_channel).delete(talk::leave_channel))
+        .route("/users/{nick}/messages", post(talk::say_to_person))
+        .route("/events", get(events::events))
+        .route("/metrics", get(metrics::metrics))
+        .route("/openapi.json", get(openapi))
+        .fallback(async || {
+            Refused::new(StatusCode::NOT_FOUND, "there is no such path: /openapi.json has them")
+        })
+        .method_not_allowed_fallback(async || {
+            Refused::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method: see /openapi.json")
+        })
+        .layer(DefaultBodyLimit::max(VALUE_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(site.clone(), guard::guard))
+        .with_state(site)
+}
+
+async fn node_info(State(site): State<Site>) -> Reply<Json<NodeInfo>> {
+    match site.asks.ask(Ask::Node).await? {
+        Answer::Node(about) => Ok(Json(NodeInfo::from(*about))),
+        other => Err(Refused::other(other)),
+    }
+}
+
+async fn get_value(State(site): State<Site>, Part(key): Part, headers: HeaderMap) -> Reply<Response> {
+    let (value, root) = match site.asks.ask(Ask::Get(read_key(&key)?)).await? {
+        Answer::Value { value: Some(value), root } => (value, root),
+        Answer::Value { value: None, .. } => {
+            return Err(Refused::new(StatusCode::NOT_FOUND, format!("{key} has no value")));
+        }
+        other => return Err(Refused::other(other)),
+    };
+    let as_it_is =
+        |value: Vec<u8>| ([(CONTENT_TYPE, HeaderValue::from_static(ANY_BYTES))], value).into_response();
+    if headers.get(ACCEPT).is_some_and(|wanted| wanted == ANY_BYTES) {
+        return Ok(as_it_is(value));
+    }
+    Ok(match String::from_utf8(value) {
+        Ok(value) => Json(Kept { key, value, root: node(&root) }).into_response(),
+        Err(error) => as_it_is(error.into_bytes()),
+    })
+}
+
+async fn put_value(
+    State(site): State<Site>,
+    Part(key): Part,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply<(StatusCode, Json<Written>)> {
+    let value = read_body(body, VALUE_BYTES_MAX)?;
+    let (written, was_there) = write(&site, key, Some(value.to_vec())).await?;
+    Ok((if was_there { StatusCode::OK } else { StatusCode::CREATED }, Json(written)))
+}
+
+async fn delete_value(State(site): State<Site>, Part(key): Part) -> Reply<Json<Written>> {
+    let (written, was_there) = write(&site, key.clone(), None).await?;
+    if !was_there {
+        return Err(Refused::new(StatusCode::NOT_FOUND, format!("{key} has no value")));
+    }
+    Ok(Json(written))
+}
+
+/// Writes or deletes a value; returns whether there was one before.
+async fn write(site: &Site, key: String, value: Option<Vec<u8>>) -> Reply<(Written, bool)> {
+    match site.asks.ask(Ask::Put(read_key(&key)?, value)).await? {
+        Answer::Written { was_there, root } => Ok((Written { key, was_there, root: node(&root) }, was_there)),
+        other => Err(Refused::other(other)),
+    }
+}
+
+/// How the way to a key is looked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manner {
+    /// Successor by successor.
+    #[serde(default)]
+    linear: bool,
+}
+
+async fn find(
+    State(site): State<Site>,
+    Part(key): Part,
+    manner: Result<Query<Manner>, QueryRejection>,
+) -> Reply<Json<Found>> {
+    let Query(Manner { linear }) = manner.map_err(|_| {
+        Refused::new(StatusCode::BAD_REQUEST, "the only parameter is linear, which is true or false")
+    })?;
+    let id = RecordKey::Value(read_key(&key)?).id();
+    match site.asks.ask(Ask::Find { key: id, linear }).await? {
+        Answer::Way(way) => match way.end {
+            Ok(root) => Ok(Json(Found::new(key, root, &way))),
+            Err(dead_end) => Err(Refused::dead_end(dead_end, &way)),
+        },
+        other => Err(Refused::other(other)),
+    }
+}
+
+async fn peers(State(site): State<Site>) -> Reply<Json<Peers>> {
+    match site.asks.ask(Ask::Ring).await? {
+        Answer::Way(way) => Ok(Json(Peers::from(&*way))),
+        other => Err(Refused::other(other)),
+    }
+}
+
+#[derive(Serialize)]
+struct Asked {
+    /// Where each of the named nodes is.
+    asked: Vec<String>,
+}
+
+async fn join(
+    State(site): State<Site>,
+    body: Result<Bytes, BytesRejection>,
+) -> Reply<(StatusCode, Json<Asked>)> {
+    let body = read_body(body, VALUE_BYTES_MAX)?;
+    let wrong = |reason: String| Refused::new(StatusCode::BAD_REQUEST, reason);
+    let text = std::str::from_utf8(&body).map_err(|_| wrong("the body is no text".to_owned()))?;
+    let names: Vec<&str> = text.split_whitespace().collect();
+    if names.is_empty() || JOINED_MAX < names.len() {
+        return Err(wrong(format!(
+            "the body is 1 to {JOINED_MAX} lines of HOST:PORT, this one has {}",
+            names.len()
+        )));
+    }
+    if let Some(name) = names.iter().find(|name| !is_host_and_port(name)) {
+        return Err(wrong(format!("{name:?} is not HOST:PORT")));
+    }
+    let mut nodes = Vec::new();
+    for name in names {
+        nodes.push(look_up(name).await?);
+    }
+    for &peer in &nodes {
+        match site.asks.ask(Ask::Unite(peer)).await? {
+            Answer::Done => {}
+            other => return Err(Refused::other(other)),
+        }
+    }
+    let asked = nodes.iter().map(|node| node.addr().to_string()).collect();
+    Ok((StatusCode::ACCEPTED, Json(Asked { asked })))
+}
+
+fn is_host_and_port(name: &str) -> bool {
+    let Some((host, port)) = name.rsplit_once(':') else { return false };
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(inner) => {
+            !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        }
+        None => !host.is_empty() && !host.contains([':', '[', ']']),
+    };
+    is_host && port.parse::<u16>().is_ok()
+}
+
+async fn look_up(name: &str) -> Reply<NodeHandle> {
+    let found = timeout(LOOK_UP_TIME_MAX, lookup_host(name)).await.map_err(|_| {
+        Refused::new(StatusCode::GATEWAY_TIMEOUT, format!("looking {name} up takes too long"))
+    })?;
+    let address = found.ok().and_then(|mut found| found.next());
+    let unknown = || Refused::new(StatusCode::NOT_FOUND, format!("{name} is not found"));
+    Ok(NodeHandle::new(address.ok_or_else(unknown)?))
+}
+
+async fn leave(State(site): State<Site>) -> Reply<StatusCode> {
+    site.asks.leave().await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], OPENAPI).into_response()
+}
+
+fn read_key(key: &str) -> Reply<ValueKey> {
+    key.parse().map_err(|rule: NotAKey| Refused::new(StatusCode::BAD_REQUEST, rule.to_string()))
+}
+
+/// The body, which has at most so many bytes.
+pub(super) fn read_body(body: Result<Bytes, BytesRejection>, limit: usize) -> Reply<Bytes> {
+    let too_long =
+        || Refused::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes"));
+    match body {
+        Ok(body) if limit < body.len() => Err(too_long()),
+        Ok(body) => Ok(body),
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_long()),
+        Err(rejection) => Err(Refused::new(rejection.status(), "the body could not be read")),
+    }
+}
