@@ -29,6 +29,9 @@ Examples:
   As a service, which keeps what others say and write, and leaves in good order at SIGTERM:
     chat --nick keeper --addr 192.0.2.4:7000 --bootstrap 192.0.2.1:7000 --headless --http 127.0.0.1:8080
 
+  A ring of many nodes on this machine, to look into and to break:
+    chat net --help
+
   Many people in one process, under faults, to see what is kept:
     chat sim --help
 
@@ -83,7 +86,7 @@ pub struct Options {
     /// Serve the node over HTTP at this address, for programs and browsers; port 0 takes a free port.
     ///
     /// What changes something needs a token, which is told on standard error at the start.
-    /// Reading is free to everyone who can reach the address: stay with 127.0.0.1 or [::1] if in doubt.
+    /// Reading is free to everyone who can reach the address: stay with 127.0.0.1 if in doubt.
     #[arg(long, value_name = "IP:PORT", value_parser = address)]
     pub http: Option<SocketAddr>,
 

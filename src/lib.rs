@@ -74,5 +74,6 @@ pub mod sim;
 pub mod repl;
 pub mod json;
 pub mod http;
+pub mod lab;
 pub mod simulate;
 pub mod cli;

@@ -19,7 +19,7 @@ use chord_chat::node::{Command, Node};
 use chord_chat::records::name::Person;
 use chord_chat::repl::session::NodeLink;
 use chord_chat::store::{self, Damage, FILE_NAME, Writer, data_directory, shell_word};
-use chord_chat::{json, repl, simulate};
+use chord_chat::{json, lab, repl, simulate};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -44,8 +44,14 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == "sim") {
         return main_of_sim();
     }
-    let options = Options::of_process();
-    match run(&options) {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "net") {
+        return end(lab::run(lab::Options::of_process()));
+    }
+    end(run(&Options::of_process()))
+}
+
+fn end(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line, whatever the reason holds; and a standard error that is closed is no new failure.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -61,7 +62,7 @@ pub(super) fn has_token(site: &Site, headers: &HeaderMap) -> bool {
 fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a str, Refused> {
     let told = headers.get(HOST).and_then(|host| host.to_str().ok());
     uri.authority()
-        .map(|authority| authority.as_str())
+        .map(Authority::as_str)
         .or(told)
         .ok_or_else(|| Refused::new(StatusCode::BAD_REQUEST, "the header Host is missing".to_owned()))
 }

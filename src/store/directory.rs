@@ -17,10 +17,17 @@ const NAME_BYTES_MAX: usize = 200;
 ///
 /// Fails if the platform does not say where data lies, for example without a home directory.
 pub fn data_directory(nick: &Nick, network: Option<&str>) -> anyhow::Result<PathBuf> {
-    let strategy = choose_native_strategy().context(
-        "no home directory is known: say with --data-dir DIR where to keep data, or --ephemeral to keep none",
-    )?;
-    Ok(strategy.data_dir().join("chord-chat").join(directory_name(nick.as_str(), network)))
+    let root =
+        data_root().context("say with --data-dir DIR where to keep data, or --ephemeral to keep none")?;
+    Ok(root.join(directory_name(nick.as_str(), network)))
+}
+
+/// The directory of all that this program keeps.
+///
+/// Fails if the platform does not say where data lies, for example without a home directory.
+pub fn data_root() -> anyhow::Result<PathBuf> {
+    let strategy = choose_native_strategy().context("no home directory is known")?;
+    Ok(strategy.data_dir().join("chord-chat"))
 }
 
 /// A name that every file system takes, and that nobody else has, even where capitals do not count.

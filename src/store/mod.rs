@@ -20,7 +20,7 @@ mod file;
 mod tests;
 mod writer;
 
-pub use directory::{data_directory, shell_word};
+pub use directory::{data_directory, data_root, shell_word};
 pub use file::{Damage, FILE_NAME, Opened, open};
 pub use writer::Writer;
 

@@ -145,7 +145,7 @@ async fn run_node(
                         events.send(event).await.unwrap();
                     }
                 }
-                Some(node::Command::Start { .. }) => {}
+                Some(node::Command::Start { .. } | node::Command::Ask(..)) => {}
             },
             order = orders.recv() => match order.as_deref().map(|order| order.split_once(' ').unwrap_or((order, ""))) {
                 Some(("ready", _)) => {

@@ -9,13 +9,20 @@ use client::{Reply, Request};
 use node::Node;
 use serde_json::{Value, json};
 
-/// Three nodes, each of which serves HTTP.
+/// Three nodes, each of which serves HTTP and knows both others.
 fn ring() -> [Node; 3] {
     let first = Node::start("a", None, &[]);
     let via = Some(first.addr());
     let others = ["b", "c"].map(|nick| Node::start(nick, via, &[]));
     let [second, third] = others;
-    [first, second, third]
+    let nodes = [first, second, third];
+    node::wait_until("each is told of the others, on the way around the ring", || {
+        nodes.iter().all(|node| {
+            let told = get(node, "/dht/peers").json();
+            told["complete"] == true && told["nodes"].as_array().unwrap().len() == nodes.len()
+        })
+    });
+    nodes
 }
 
 fn get(node: &Node, path: &str) -> Reply {

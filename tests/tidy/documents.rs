@@ -13,8 +13,15 @@ use super::source::read;
 use super::{all_tests, check, modules};
 
 /// The documents whose form is checked.
-const DOCUMENTS: &[&str] =
-    &["README.md", "docs/architecture.md", "docs/failures.md", "docs/json.md", "docs/protocol.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "docs/architecture.md",
+    "docs/failures.md",
+    "docs/http.md",
+    "docs/json.md",
+    "docs/lab.md",
+    "docs/protocol.md",
+];
 
 /// How many lines the overview may have.
 const ARCHITECTURE_LINES_MAX: usize = 200;

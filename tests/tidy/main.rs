@@ -25,6 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["repl"],
     &["json", "simulate"],
     &["http"],
+    &["lab"],
     &["cli"],
     &["lib", "main"],
 ];

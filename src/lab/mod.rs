@@ -1,0 +1,71 @@
+//! `chat net`: a network of many nodes, for who learns from a ring or studies one.
+//!
+//! command -> node: a request over HTTP, see [`crate::http`]
+//! node -> command: JSON
+//!
+//! One network is one directory: `net.json` says which nodes there are, `token` has what lets the commands change
+//! them, and each node has a file for what it tells.
+//! A node is a process of its own that goes on when the command has ended: `chat --headless --http`.
+
+mod boot;
+mod client;
+mod options;
+mod process;
+mod show;
+mod state;
+mod stop;
+mod values;
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+
+use self::options::Command;
+pub use self::options::Options;
+use self::state::Lab;
+
+/// Carries out one command.
+///
+/// # Errors
+///
+/// Whatever it could not do, in words.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(carry_out(options))
+}
+
+async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
+    let lab = Lab::new(dir)?;
+    match command {
+        Command::Boot { count } => boot::boot(&lab, count).await,
+        Command::Add => boot::add(&lab, 1).await,
+        Command::Addmany { count } => boot::add(&lab, count).await,
+        Command::Ps => show::ps(&lab).await,
+        Command::Nodeinfo { node } => show::node_info(&lab, &node).await,
+        Command::Logs { node, follow } => show::logs(&lab, &node, follow).await,
+        Command::Find { key, linear } => show::find(&lab, &key, linear).await,
+        Command::Store { value } => values::put(&lab, &value, value.as_bytes()).await,
+        Command::Put { key, value } => values::put(&lab, &key, value.as_bytes()).await,
+        Command::Storemany { count } => values::store_many(&lab, count).await,
+        Command::Lookup { value } => values::get(&lab, &value).await,
+        Command::Get { key } => values::get(&lab, &key).await,
+        Command::Delete { key } => values::delete(&lab, &key).await,
+        Command::Load { file } => values::load(&lab, &file).await,
+        Command::Leave { node } => stop::leave(&lab, &node).await,
+        Command::Kill { node } => stop::kill(&lab, &node).await,
+        Command::Killall => stop::kill_all(&lab).await,
+    }
+}
+
+/// So many nodes, in words.
+fn nodes(count: usize) -> String {
+    if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
+}
+
+/// Writes a line for the user; a reader that has gone, as with `| head`, ends the command.
+fn say(line: &str) -> anyhow::Result<()> {
+    writeln!(io::stdout(), "{line}").context("the output is not read")
+}

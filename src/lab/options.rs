@@ -1,0 +1,154 @@
+//! What the user says after `chat net`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// How many nodes are started at a time: each is a process.
+const NODES_MAX: i64 = 1024;
+
+const EXAMPLES: &str = "\
+Examples:
+  chat net boot 8                  a ring of 8 nodes
+  chat net storemany 100 > words   100 words, through random nodes
+  chat net lookup \"$(head -1 words)\"
+  chat net ps
+  chat net kill n3                 as if its machine had lost power
+  chat net killall
+
+A node is named as ps names it, as n3.
+Exit status: 0 done, 1 it could not be done, for the reason on standard error, 2 wrong usage.";
+
+/// Start a network of many nodes, and look into it.
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(name = "chat net", bin_name = "chat net", version, after_help = EXAMPLES)]
+pub struct Options {
+    /// The directory of the network; without it, `net` in the program's directory for data.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub dir: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Start a ring of so many nodes on free ports, and wait until it is one.
+    Boot {
+        /// How many.
+        #[arg(value_name = "COUNT", default_value_t = 2, value_parser = count())]
+        count: i64,
+    },
+    /// Start one more node, which joins the ring through one that runs.
+    Add,
+    /// Start so many more nodes, each of which joins through one that runs.
+    Addmany {
+        /// How many.
+        #[arg(value_name = "COUNT", value_parser = count())]
+        count: i64,
+    },
+    /// List the nodes.
+    Ps,
+    /// Show what a node knows: its neighbours, fingers and records.
+    Nodeinfo {
+        /// Which node.
+        node: String,
+    },
+    /// Show what a node has told.
+    Logs {
+        /// Which node.
+        node: String,
+        /// Go on as it tells more.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Find the node that is responsible for a key, and show the way there, hop by hop.
+    Find {
+        /// The key.
+        key: String,
+        /// Go successor by successor, and not by fingers.
+        #[arg(long)]
+        linear: bool,
+    },
+    /// Keep a value under itself as the key.
+    Store {
+        /// The value.
+        value: String,
+    },
+    /// Keep a value under a key.
+    Put {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+    },
+    /// Store so many random words, and print them.
+    Storemany {
+        /// How many.
+        #[arg(value_name = "COUNT", value_parser = clap::value_parser!(i64).range(1..=100_000))]
+        count: i64,
+    },
+    /// Read what was stored.
+    Lookup {
+        /// The value.
+        value: String,
+    },
+    /// Read the value under a key.
+    Get {
+        /// The key.
+        key: String,
+    },
+    /// Delete the value under a key.
+    Delete {
+        /// The key.
+        key: String,
+    },
+    /// Put every line of a file, which is a key, a blank and a value, and read each back through another node.
+    Load {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Ask a node to hand over what it keeps, and to end.
+    Leave {
+        /// Which node.
+        node: String,
+    },
+    /// End a node at once, without handing anything over.
+    Kill {
+        /// Which node.
+        node: String,
+    },
+    /// End all nodes of this network at once.
+    Killall,
+}
+
+fn count() -> clap::builder::RangedI64ValueParser<i64> {
+    clap::value_parser!(i64).range(1..=NODES_MAX)
+}
+
+impl Options {
+    /// The options of this process, whose first argument is `net`.
+    ///
+    /// Where they are wrong it tells what is wrong and ends the process with status 2.
+    pub fn of_process() -> Options {
+        Options::parse_from(std::env::args_os().skip(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &str) -> Result<Command, clap::Error> {
+        Options::try_parse_from(format!("net {arguments}").split_whitespace()).map(|options| options.command)
+    }
+
+    #[test]
+    fn a_ring_has_two_nodes_unless_the_user_says_how_many() {
+        assert_eq!(parse("boot").unwrap(), Command::Boot { count: 2 });
+        assert_eq!(parse("boot 64").unwrap(), Command::Boot { count: 64 });
+        assert!(parse("boot 0").is_err() && parse("boot 1025").is_err() && parse("addmany").is_err());
+    }
+}

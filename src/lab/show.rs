@@ -1,0 +1,136 @@
+//! `ps`, `nodeinfo`, `logs`, `find`: shows what there is.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::boot::{Peer, Place, place};
+use super::client::{get, path_of};
+use super::state::{Lab, Node};
+use super::{process, say};
+
+/// How many digits of an id are shown where there is little room.
+const DIGITS: usize = 8;
+
+/// How often it is looked whether a node has told more.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How many bytes of a log are shown at a time.
+const PART_BYTES: usize = 64 * 1024;
+
+fn short(peer: Option<&Peer>) -> &str {
+    peer.map_or("-", |peer| peer.id.get(..DIGITS).unwrap_or(&peer.id))
+}
+
+/// `ps`.
+pub(super) async fn ps(lab: &Lab) -> anyhow::Result<()> {
+    let nodes = lab.state()?.nodes;
+    say(&format!(
+        "{:<6} {:>8} {:<8} {:<21} {:<21} {:<8} {:<8} {:>7} {:>7} {:>8}",
+        "NODE", "PID", "ID", "ADDRESS", "HTTP", "BEFORE", "NEXT", "ROOT OF", "COPIES", "KiB"
+    ))?;
+    let asked: Vec<_> =
+        nodes.iter().cloned().map(|node| tokio::spawn(async move { place(&node).await })).collect();
+    for (node, asked) in nodes.iter().zip(asked) {
+        let place = asked.await.context("a question was broken off")?;
+        say(&row(node, &place))?;
+    }
+    Ok(())
+}
+
+fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
+    let Node { name, pid, addr, http, .. } = node;
+    let head = format!("{name:<6} {pid:>8}");
+    match place {
+        Ok(place) => format!(
+            "{head} {:<8} {addr:<21} {http:<21} {:<8} {:<8} {:>7} {:>7} {:>8}",
+            short(Some(&place.node)),
+            short(place.predecessor.as_ref()),
+            short(place.successors.first()),
+            place.records_as_root,
+            place.records_as_copy,
+            process::memory(*pid).map_or("-".to_owned(), |memory| memory.to_string()),
+        ),
+        Err(error) => format!("{head} {error:#}"),
+    }
+}
+
+/// `nodeinfo`.
+pub(super) async fn node_info(lab: &Lab, name: &str) -> anyhow::Result<()> {
+    let node = lab.node(name)?;
+    let place = place(&node).await?;
+    let peer = |peer: &Peer| format!("{} {}", peer.id, peer.addr);
+    say(&format!("name         {name}, process {}", node.pid))?;
+    say(&format!("node         {}", peer(&place.node)))?;
+    say(&format!("HTTP         http://{}", node.http))?;
+    say(&format!("log          {}", lab.log_file(name).display()))?;
+    say(&format!("predecessor  {}", place.predecessor.as_ref().map_or("-".to_owned(), peer)))?;
+    for (number, successor) in place.successors.iter().enumerate() {
+        say(&format!("successor    {} {}", number + 1, peer(successor)))?;
+    }
+    for finger in &place.fingers {
+        say(&format!("finger       from 2^{} {}", finger.exponent, peer(&finger.node)))?;
+    }
+    say(&format!("records      {} as root, {} as copy", place.records_as_root, place.records_as_copy))
+}
+
+/// `logs`.
+pub(super) async fn logs(lab: &Lab, name: &str, follow: bool) -> anyhow::Result<()> {
+    let node = lab.node(name)?;
+    let path = lab.log_file(name);
+    let mut log = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut part = vec![0; PART_BYTES];
+    loop {
+        // What a node tells last, it has told before it ends.
+        let runs = node.runs();
+        let count = log.read(&mut part).with_context(|| format!("cannot read {}", path.display()))?;
+        std::io::stdout().write_all(&part[..count]).context("the output is not read")?;
+        match count {
+            0 if !follow || !runs => return Ok(()),
+            0 => sleep(LOOK_EVERY).await,
+            _ => {}
+        }
+    }
+}
+
+/// The way to a key.
+#[derive(Deserialize)]
+struct Found {
+    id: String,
+    root: Peer,
+    hops: Vec<Hop>,
+    silent: Vec<Peer>,
+}
+
+#[derive(Deserialize)]
+struct Hop {
+    node: Peer,
+    micros: u64,
+}
+
+/// `find`.
+pub(super) async fn find(lab: &Lab, key: &str, linear: bool) -> anyhow::Result<()> {
+    let nodes = lab.running()?;
+    let node = super::state::one_of(&nodes)?;
+    let path = format!("{}?linear={linear}", path_of("dht/find", key));
+    let found: Found = get(&node, &path).await?.json()?;
+    let name = |peer: &Peer| {
+        let node = nodes.iter().find(|node| node.addr == peer.addr);
+        node.map_or_else(|| peer.addr.to_string(), |node| node.name.clone())
+    };
+    say(&format!("{key} is {}", found.id))?;
+    for (number, hop) in found.hops.iter().enumerate() {
+        // The first asks nobody but itself.
+        let took = Some(Duration::from_micros(hop.micros)).filter(|took| !took.is_zero());
+        let took = took.map(|took| format!("  {took:.1?}")).unwrap_or_default();
+        say(&format!("{number:>4}  {:<6} {}{took}", name(&hop.node), hop.node.id))?;
+    }
+    for peer in &found.silent {
+        say(&format!("      {:<6} {}  silent", name(peer), peer.id))?;
+    }
+    say(&format!("{} is responsible: {} {}", name(&found.root), found.root.id, found.root.addr))
+}

@@ -1,0 +1,157 @@
+//! Which nodes there are: the file `net.json` in the directory of the network.
+//!
+//! Two commands may run at a time: who changes the file holds a lock meanwhile, and replaces it as a whole.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::process;
+use crate::http::Token;
+use crate::store::data_root;
+
+/// The directory of one network.
+#[derive(Clone, Debug)]
+pub(super) struct Lab {
+    dir: PathBuf,
+    pub(super) token: Token,
+}
+
+/// The nodes of a network.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The number in the newest name: none is given twice.
+    last: u32,
+    pub(super) nodes: Vec<Node>,
+}
+
+/// A node that was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Node {
+    /// By which the user names it.
+    pub(super) name: String,
+    pub(super) pid: u32,
+    /// When the system says that this process began: another one that has its number by now began at another time.
+    pub(super) began: String,
+    pub(super) addr: SocketAddr,
+    pub(super) http: SocketAddr,
+}
+
+impl Node {
+    /// Whether its process is still there.
+    pub(super) fn runs(&self) -> bool {
+        process::beginning(self.pid).as_deref() == Some(self.began.as_str())
+    }
+}
+
+/// The state, which nobody else changes as long as this is there.
+#[derive(Debug)]
+pub(super) struct Locked<'a> {
+    lab: &'a Lab,
+    pub(super) state: State,
+    /// Its lock ends with it.
+    _lock: File,
+}
+
+impl Lab {
+    /// The network in this directory, or in the usual one; the directory is made if it is not there.
+    pub(super) fn new(dir: Option<PathBuf>) -> anyhow::Result<Lab> {
+        let dir = match dir {
+            Some(dir) => dir,
+            None => data_root()?.join("net"),
+        };
+        fs::create_dir_all(dir.join("logs")).with_context(|| format!("cannot make {}", dir.display()))?;
+        let token = Token::in_file(&dir.join("token"))?;
+        Ok(Lab { dir, token })
+    }
+
+    pub(super) fn token_file(&self) -> PathBuf {
+        self.dir.join("token")
+    }
+
+    /// What a node tells.
+    pub(super) fn log_file(&self, name: &str) -> PathBuf {
+        self.dir.join("logs").join(format!("{name}.log"))
+    }
+
+    fn state_file(&self) -> PathBuf {
+        self.dir.join("net.json")
+    }
+
+    /// What the file says.
+    pub(super) fn state(&self) -> anyhow::Result<State> {
+        let file = self.state_file();
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+        };
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged: end its nodes, and remove it", file.display()))
+    }
+
+    /// The state, to be changed.
+    pub(super) fn lock(&self) -> anyhow::Result<Locked<'_>> {
+        let path = self.dir.join("lock");
+        let lock = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(Locked { lab: self, state: self.state()?, _lock: lock })
+    }
+
+    /// The nodes that run, of which there is one at least.
+    pub(super) fn running(&self) -> anyhow::Result<Vec<Node>> {
+        let nodes = self.state()?.nodes;
+        let started = nodes.len();
+        let running: Vec<Node> = nodes.into_iter().filter(Node::runs).collect();
+        match (running.is_empty(), started) {
+            (false, _) => Ok(running),
+            (true, 0) => bail!("no node runs: chat net boot starts some"),
+            (true, _) => bail!("no node runs any more: chat net boot starts others"),
+        }
+    }
+
+    /// One of the nodes that run, at random.
+    pub(super) fn any(&self) -> anyhow::Result<Node> {
+        one_of(&self.running()?)
+    }
+
+    /// The node of this name.
+    pub(super) fn node(&self, name: &str) -> anyhow::Result<Node> {
+        let node = self.state()?.nodes.into_iter().find(|node| node.name == name);
+        node.with_context(|| format!("there is no node {name}: chat net ps lists them"))
+    }
+}
+
+impl State {
+    /// A name that no node has had.
+    pub(super) fn new_name(&mut self) -> String {
+        self.last += 1;
+        format!("n{}", self.last)
+    }
+
+    /// Forgets the nodes that do not run any more.
+    pub(super) fn forget_gone(&mut self) {
+        self.nodes.retain(Node::runs);
+    }
+}
+
+impl Locked<'_> {
+    /// Writes what has changed.
+    pub(super) fn save(&self) -> anyhow::Result<()> {
+        let (file, new) = (self.lab.state_file(), self.lab.dir.join("net.json.new"));
+        let text = serde_json::to_string_pretty(&self.state).context("the state is no JSON")?;
+        fs::write(&new, text + "\n")
+            .and_then(|()| fs::rename(&new, &file))
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+/// One of these, of which there is one at least, at random.
+pub(super) fn one_of(nodes: &[Node]) -> anyhow::Result<Node> {
+    let place = getrandom::u32().context("the system gives no random numbers")? as usize % nodes.len();
+    Ok(nodes[place].clone())
+}
