@@ -46,6 +46,15 @@ pub struct Way {
     pub end: Result<NodeHandle, DeadEnd>,
 }
 
+impl Way {
+    /// The nodes on it, in order, and the root if it is found: that is told of by the last hop, and not always asked.
+    pub fn nodes(&self) -> Vec<NodeHandle> {
+        let mut nodes: Vec<NodeHandle> = self.hops.iter().map(|(node, _)| *node).collect();
+        nodes.extend(self.end.ok().filter(|root| !nodes.contains(root)));
+        nodes
+    }
+}
+
 /// Why a trace did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeadEnd {

@@ -16,6 +16,7 @@
 //! | `GET`, `POST /channels/{name}/messages` | what was said in a channel; the user says something there |
 //! | `PUT`, `DELETE /channels/{name}/membership` | the user joins a channel, or leaves it |
 //! | `POST /users/{nick}/messages` | the user says something to a person |
+//! | `GET /dht/peers/view`, `GET /db/view/{key}` | pages with the ring and the way to a key |
 //! | `GET /events` | the user's events as they come |
 //! | `GET /metrics` | figures for Prometheus |
 //! | `GET /openapi.json` | all this, for machines |
@@ -32,6 +33,7 @@ mod routes;
 mod serve;
 mod talk;
 mod token;
+mod views;
 
 pub use self::asks::Asks;
 pub use self::events::Events;

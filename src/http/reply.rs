@@ -207,15 +207,8 @@ pub(super) struct Peers {
 
 impl From<&Way> for Peers {
     fn from(way: &Way) -> Peers {
-        let mut nodes: Vec<NodeHandle> = way.hops.iter().map(|(node, _)| *node).collect();
-        // The root, the one before the first, is told by the last hop and not asked.
-        if let Ok(root) = way.end
-            && !nodes.contains(&root)
-        {
-            nodes.push(root);
-        }
         Peers {
-            nodes: nodes.iter().map(node).collect(),
+            nodes: way.nodes().iter().map(node).collect(),
             silent: way.silent.iter().map(node).collect(),
             complete: way.end.is_ok(),
         }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Written};
 use super::serve::Site;
-use super::{events, guard, metrics, talk};
+use super::{events, guard, metrics, talk, views};
 use crate::chat::ask::{Answer, Ask};
 use crate::id::NodeHandle;
 use crate::json::node;
@@ -57,6 +57,9 @@ pub(super) fn router(site: Site) -> Router {
         .route("/db/{key}", get(get_value).put(put_value).delete(delete_value))
         .route("/dht/find/{key}", get(find))
         .route("/dht/peers", get(peers))
+        .route("/dht/peers/view", get(views::peers))
+        .route("/db/view/{key}", get(views::key))
+        .route("/style.css", get(views::style))
         .route("/dht/join", put(join))
         .route("/dht/leave", post(leave))
         .route("/channels/{name}/messages", get(talk::messages).post(talk::say_in_channel))
@@ -228,7 +231,7 @@ async fn openapi() -> Response {
     ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], OPENAPI).into_response()
 }
 
-fn read_key(key: &str) -> Reply<ValueKey> {
+pub(super) fn read_key(key: &str) -> Reply<ValueKey> {
     key.parse().map_err(|rule: NotAKey| Refused::new(StatusCode::BAD_REQUEST, rule.to_string()))
 }
 

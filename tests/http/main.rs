@@ -16,10 +16,10 @@ fn ring() -> [Node; 3] {
     let others = ["b", "c"].map(|nick| Node::start(nick, via, &[]));
     let [second, third] = others;
     let nodes = [first, second, third];
-    node::wait_until("each is told of the others, on the way around the ring", || {
+    node::wait_until("each knows both others as its successors and its predecessor", || {
         nodes.iter().all(|node| {
-            let told = get(node, "/dht/peers").json();
-            told["complete"] == true && told["nodes"].as_array().unwrap().len() == nodes.len()
+            let told = get(node, "/nodeinfo").json();
+            told["successors"].as_array().unwrap().len() == nodes.len() - 1 && !told["predecessor"].is_null()
         })
     });
     nodes
@@ -129,6 +129,27 @@ fn the_ring_is_told_node_by_node_and_a_key_has_the_same_root_on_every_way() {
     let about = get(&nodes[1], "/nodeinfo").json();
     assert_eq!((about["nick"].as_str(), about["successors"].as_array().map(Vec::len)), (Some("b"), Some(2)));
     assert!(get(&nodes[1], "/metrics").text().contains("\nchat_successors 2\n"));
+}
+
+#[test]
+fn pages_show_the_ring_and_the_way_to_a_key_and_run_nothing_that_others_have_written() {
+    let nodes = ring();
+    let page = |path: &str| {
+        let page = get(&nodes[0], path);
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert_eq!(page.header("content-security-policy"), Some("default-src 'none'; style-src 'self'"));
+        page.text()
+    };
+    let shown = page("/dht/peers/view");
+    assert!(shown.contains("<h1>A ring of 3 nodes</h1>"), "{shown}");
+    for node in &nodes {
+        assert!(shown.contains(&format!("<td>{}</td>", node.addr())), "{shown}");
+    }
+    let way = page("/db/view/%3Cscript%3E");
+    assert!(way.contains("<h1>The way to &lt;script&gt;</h1>") && !way.contains("<script"), "{way}");
+    let root = get(&nodes[1], "/dht/find/%3Cscript%3E").json()["root"]["addr"].as_str().unwrap().to_owned();
+    assert_eq!(way.matches(&format!("{root} is responsible.")).count(), 2, "{way}");
+    assert_eq!(get(&nodes[0], "/style.css").header("content-type"), Some("text/css; charset=utf-8"));
 }
 
 #[test]
