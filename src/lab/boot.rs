@@ -1,18 +1,18 @@
 //! `boot`, `add`, `addmany`: starts nodes, and waits until they are one ring.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::state::{Lab, Locked, Node, one_of};
+use super::state::{At, Lab, Locked, Node, one_of};
 use super::{client, process, say};
 
 /// How long a node may take until it is in the ring.
@@ -72,27 +72,32 @@ async fn start_and_tell(locked: &mut Locked<'_>, lab: &Lab, count: i64) -> anyho
 
 /// Starts so many nodes at once, and waits until each is in the ring.
 async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &ProgressBar) -> anyhow::Result<()> {
-    let there = locked.state.nodes.clone();
+    let there: Vec<At> = locked.state.nodes.iter().filter_map(|node| node.at).collect();
     let mut started = Vec::new();
-    let mut failure = None;
     for _ in 0..count {
         let bootstrap = if there.is_empty() { None } else { Some(one_of(&there)?.addr) };
         let name = locked.state.new_name();
-        match spawn(lab, &name, bootstrap) {
-            Ok(child) => started.push((name, child)),
-            Err(error) => {
-                failure = Some(error);
-                break;
-            }
+        let child = spawn(lab, &name, bootstrap)?;
+        if let Some(began) = process::beginning(child.id()) {
+            locked.state.nodes.push(Node { name: name.clone(), pid: child.id(), began, at: None });
+            // Whoever ends this command now knows of it all the same.
+            locked.save()?;
         }
+        started.push((name, child));
     }
-    // Those that did start are remembered, whatever became of the others.
     let deadline = Instant::now() + START_TIME_MAX;
+    let mut failure = None;
     for (name, mut child) in started {
-        match wait_until_ready(lab, name, &mut child, deadline).await {
-            Ok(node) => locked.state.nodes.push(node),
+        match wait_until_ready(lab, &name, &mut child, deadline).await {
+            Ok(at) => locked
+                .state
+                .nodes
+                .iter_mut()
+                .filter(|node| node.name == name)
+                .for_each(|node| node.at = Some(at)),
             Err(error) => {
                 let _ = child.kill().and_then(|()| child.wait());
+                locked.state.nodes.retain(|node| node.name != name);
                 failure.get_or_insert(error);
             }
         }
@@ -105,8 +110,7 @@ async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &Progre
 fn spawn(lab: &Lab, name: &str, bootstrap: Option<SocketAddr>) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let path = lab.log_file(name);
-    let log = OpenOptions::new().create(true).append(true).open(&path);
-    let log = log.with_context(|| format!("cannot write {}", path.display()))?;
+    let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let errors = log.try_clone().context("cannot write the log twice")?;
     let mut command = Command::new(&program);
     command.args(["--nick", name, "--addr", "127.0.0.1:0", "--http", "127.0.0.1:0", "--http-token-file"]);
@@ -119,42 +123,20 @@ fn spawn(lab: &Lab, name: &str, bootstrap: Option<SocketAddr>) -> anyhow::Result
     command.spawn().with_context(|| format!("cannot start {}", program.display()))
 }
 
-/// What a node tells once it is in the ring.
-#[derive(Deserialize)]
-struct Ready {
-    event: String,
-    addr: Option<SocketAddr>,
-}
-
-async fn wait_until_ready(
-    lab: &Lab,
-    name: String,
-    child: &mut Child,
-    deadline: Instant,
-) -> anyhow::Result<Node> {
-    let path = lab.log_file(&name);
+async fn wait_until_ready(lab: &Lab, name: &str, child: &mut Child, deadline: Instant) -> anyhow::Result<At> {
     loop {
         let ended = child.try_wait().context("cannot tell whether the node runs")?;
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let addr = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Ready>(line).ok())
-            .find_map(|told| told.addr.filter(|_| told.event == "ready"));
-        let http = text
-            .lines()
-            .find_map(|line| line.strip_prefix("chat: HTTP at http://")?.split(';').next()?.parse().ok());
-        if let (Some(addr), Some(http), None) = (addr, http, ended) {
-            let pid = child.id();
-            let began = process::beginning(pid).ok_or_else(|| anyhow!("{name} has ended at once"))?;
-            return Ok(Node { name, pid, began, addr, http });
-        }
+        let log = lab.log_file(name);
         if let Some(status) = ended {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
             let last = text.lines().last().unwrap_or("it has told nothing");
             bail!("{name} has ended ({status}): {last}");
         }
+        if let Some(at) = lab.told_at(name) {
+            return Ok(at);
+        }
         if deadline <= Instant::now() {
-            bail!("{name} is not in the ring within {} s: see {}", START_TIME_MAX.as_secs(), path.display());
+            bail!("{name} is not in the ring within {} s: see {}", START_TIME_MAX.as_secs(), log.display());
         }
         sleep(LOOK_EVERY).await;
     }
@@ -187,8 +169,9 @@ pub(super) struct Finger {
 /// What a node says of its place, if it is the one that was started.
 pub(super) async fn place(node: &Node) -> anyhow::Result<Place> {
     let place: Place = client::get(node, "/nodeinfo").await?.json()?;
-    if place.node.addr != node.addr {
-        bail!("at {} there is another node than {}", node.http, node.name);
+    let At { addr, http } = node.at()?;
+    if place.node.addr != addr {
+        bail!("at {http} there is another node than {}", node.name);
     }
     Ok(place)
 }

@@ -84,11 +84,12 @@ async fn ask(
     if !node.runs() {
         bail!("{} does not run any more", node.name);
     }
-    let asked = exchange(node.http, header, method, path, Bytes::copy_from_slice(body));
+    let at = node.at()?.http;
+    let asked = exchange(at, header, method, path, Bytes::copy_from_slice(body));
     match timeout(ANSWER_TIME_MAX, asked).await {
-        Ok(answer) => answer.with_context(|| format!("{} at {} cannot be asked", node.name, node.http)),
+        Ok(answer) => answer.with_context(|| format!("{} at {at} cannot be asked", node.name)),
         Err(_) => {
-            bail!("{} at {} has not answered within {} s", node.name, node.http, ANSWER_TIME_MAX.as_secs())
+            bail!("{} at {at} has not answered within {} s", node.name, ANSWER_TIME_MAX.as_secs())
         }
     }
 }

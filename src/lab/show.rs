@@ -43,12 +43,14 @@ pub(super) async fn ps(lab: &Lab) -> anyhow::Result<()> {
 }
 
 fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
-    let Node { name, pid, addr, http, .. } = node;
+    let Node { name, pid, at, .. } = node;
+    let http = at.map_or_else(String::new, |at| at.http.to_string());
     let head = format!("{name:<6} {pid:>8}");
     match place {
         Ok(place) => format!(
-            "{head} {:<8} {addr:<21} {http:<21} {:<8} {:<8} {:>7} {:>7} {:>8}",
+            "{head} {:<8} {:<21} {http:<21} {:<8} {:<8} {:>7} {:>7} {:>8}",
             short(Some(&place.node)),
+            place.node.addr,
             short(place.predecessor.as_ref()),
             short(place.successors.first()),
             place.records_as_root,
@@ -66,7 +68,7 @@ pub(super) async fn node_info(lab: &Lab, name: &str) -> anyhow::Result<()> {
     let peer = |peer: &Peer| format!("{} {}", peer.id, peer.addr);
     say(&format!("name         {name}, process {}", node.pid))?;
     say(&format!("node         {}", peer(&place.node)))?;
-    say(&format!("HTTP         http://{}", node.http))?;
+    say(&format!("HTTP         http://{}", node.at()?.http))?;
     say(&format!("log          {}", lab.log_file(name).display()))?;
     say(&format!("predecessor  {}", place.predecessor.as_ref().map_or("-".to_owned(), peer)))?;
     for (number, successor) in place.successors.iter().enumerate() {
@@ -119,7 +121,7 @@ pub(super) async fn find(lab: &Lab, key: &str, linear: bool) -> anyhow::Result<(
     let path = format!("{}?linear={linear}", path_of("dht/find", key));
     let found: Found = get(&node, &path).await?.json()?;
     let name = |peer: &Peer| {
-        let node = nodes.iter().find(|node| node.addr == peer.addr);
+        let node = nodes.iter().find(|node| node.at.is_some_and(|at| at.addr == peer.addr));
         node.map_or_else(|| peer.addr.to_string(), |node| node.name.clone())
     };
     say(&format!("{key} is {}", found.id))?;

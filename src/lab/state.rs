@@ -37,6 +37,13 @@ pub(super) struct Node {
     pub(super) pid: u32,
     /// When the system says that this process began: another one that has its number by now began at another time.
     pub(super) began: String,
+    /// Where other nodes and programs reach it, once it is in the ring.
+    pub(super) at: Option<At>,
+}
+
+/// Where a node is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct At {
     pub(super) addr: SocketAddr,
     pub(super) http: SocketAddr,
 }
@@ -46,6 +53,17 @@ impl Node {
     pub(super) fn runs(&self) -> bool {
         process::beginning(self.pid).as_deref() == Some(self.began.as_str())
     }
+
+    pub(super) fn at(&self) -> anyhow::Result<At> {
+        self.at.with_context(|| format!("{} is not in the ring yet", self.name))
+    }
+}
+
+/// An event of a node.
+#[derive(Deserialize)]
+struct Told {
+    event: String,
+    addr: Option<SocketAddr>,
 }
 
 /// The state, which nobody else changes as long as this is there.
@@ -90,8 +108,22 @@ impl Lab {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::default()),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
         };
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is damaged: end its nodes, and remove it", file.display()))
+        let mut state: State = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged: end its nodes, and remove it", file.display()))?;
+        // Whoever started these may have been ended before they were in the ring.
+        for node in state.nodes.iter_mut().filter(|node| node.at.is_none()) {
+            node.at = self.told_at(&node.name);
+        }
+        Ok(state)
+    }
+
+    /// Where a node says that it is reached, once it is in the ring.
+    pub(super) fn told_at(&self, name: &str) -> Option<At> {
+        let text = fs::read_to_string(self.log_file(name)).ok()?;
+        let is_ready = |told: Told| told.addr.filter(|_| told.event == "ready");
+        let addr = text.lines().filter_map(|line| serde_json::from_str(line).ok()).find_map(is_ready)?;
+        let served = text.lines().find_map(|line| line.strip_prefix("chat: HTTP at http://"))?;
+        Some(At { addr, http: served.split(';').next()?.parse().ok()? })
     }
 
     /// The state, to be changed.
@@ -106,7 +138,7 @@ impl Lab {
     pub(super) fn running(&self) -> anyhow::Result<Vec<Node>> {
         let nodes = self.state()?.nodes;
         let started = nodes.len();
-        let running: Vec<Node> = nodes.into_iter().filter(Node::runs).collect();
+        let running: Vec<Node> = nodes.into_iter().filter(|node| node.at.is_some() && node.runs()).collect();
         match (running.is_empty(), started) {
             (false, _) => Ok(running),
             (true, 0) => bail!("no node runs: chat net boot starts some"),
@@ -151,7 +183,7 @@ impl Locked<'_> {
 }
 
 /// One of these, of which there is one at least, at random.
-pub(super) fn one_of(nodes: &[Node]) -> anyhow::Result<Node> {
-    let place = getrandom::u32().context("the system gives no random numbers")? as usize % nodes.len();
-    Ok(nodes[place].clone())
+pub(super) fn one_of<T: Clone>(some: &[T]) -> anyhow::Result<T> {
+    let place = getrandom::u32().context("the system gives no random numbers")? as usize % some.len();
+    Ok(some[place].clone())
 }

@@ -3,14 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
 mod net;
+mod reader;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use net::Net;
 
 /// How long a ring may take until it is right again.
 const RING_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether something is so that nobody tells of.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The names in the first column of `ps`, of those that answer.
 fn names(net: &Net) -> Vec<String> {
@@ -39,6 +45,7 @@ fn wait_for_ring(net: &Net) {
     let deadline = Instant::now() + RING_TIME_MAX;
     while !is_one_ring(net) {
         assert!(Instant::now() < deadline, "no ring:\n{}", net.done("ps"));
+        thread::park_timeout(LOOK_EVERY);
     }
 }
 
@@ -135,4 +142,72 @@ fn a_state_that_does_not_fit_what_runs_is_told_and_ends_nobody_else() {
     assert!(net.is_over());
     let again = net.done("boot 2");
     assert!(again.starts_with("n3 to n4: "), "{again}");
+}
+
+#[test]
+fn the_nodes_of_a_command_that_was_ended_early_are_known() {
+    let net = Net::new();
+    net.end_once_started("boot 8", 8);
+    assert_eq!(net.done("killall"), "8 nodes killed\n");
+    assert!(net.is_over(), "something is left running");
+}
+
+/// 8 of 32 nodes are killed, two neighbours at a time with 3 s between, and as many join; somebody reads all the time,
+/// through nodes that are not killed, and asks once more where an answer fails.
+#[test]
+fn values_can_be_read_at_every_moment_while_nodes_are_killed_and_others_join() {
+    const KEYS: usize = 1000;
+    const BETWEEN: Duration = Duration::from_secs(3);
+    let net = Net::new();
+    net.done("boot 32");
+    let stored = net.done(&format!("storemany {KEYS}"));
+    let words: Vec<&str> = stored.lines().collect();
+    let order = net.around_the_ring();
+    let killed: Vec<&String> = order.chunks(8).flat_map(|arc| &arc[..2]).collect();
+    let mut nodes = net.nodes();
+    nodes.retain(|(name, _)| !killed.contains(&name));
+    let (read, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let again = thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut again = 0;
+            for (number, word) in words.iter().cycle().enumerate() {
+                let node = |attempt: usize| nodes[(number * 7 + attempt) % nodes.len()].1;
+                let value = reader::read(node(0), word).or_else(|_| {
+                    again += 1;
+                    reader::read(node(1), word)
+                });
+                let is_right = value.as_deref() == Ok(*word);
+                // Whoever waits for the next reading is not left waiting.
+                if !is_right || over.load(Ordering::Relaxed) {
+                    read.store(usize::MAX, Ordering::Relaxed);
+                    assert!(is_right, "{word}: {value:?}");
+                    break;
+                }
+                read.fetch_add(1, Ordering::Relaxed);
+            }
+            again
+        });
+        let wait_for_all_to_be_read = |least: Duration| {
+            let (begin, before) = (Instant::now(), read.load(Ordering::Relaxed));
+            let is_read = || before.saturating_add(KEYS) <= read.load(Ordering::Relaxed);
+            while !is_read() || begin.elapsed() < least {
+                thread::park_timeout(LOOK_EVERY);
+            }
+        };
+        for two in killed.chunks(2) {
+            for name in two {
+                net.done(&format!("kill {name}"));
+            }
+            wait_for_all_to_be_read(BETWEEN);
+            net.done("addmany 2");
+        }
+        wait_for_all_to_be_read(Duration::ZERO);
+        let all = read.load(Ordering::Relaxed);
+        over.store(true, Ordering::Relaxed);
+        let again = reading.join().unwrap();
+        println!("{all} values were read, {again} of them at the second attempt");
+        again
+    });
+    assert_eq!(net.nodes().len(), 32);
+    assert!(again < KEYS, "most are read at once");
 }

@@ -1,7 +1,8 @@
 //! A directory with a network, all nodes of which end with the test.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,10 +22,28 @@ impl Net {
         self.0.path()
     }
 
-    fn run(&self, command: &str) -> Output {
+    fn command(&self, command: &str) -> Command {
         let mut chat = Command::new(env!("CARGO_BIN_EXE_chat"));
         chat.args(["net", "--dir"]).arg(self.dir()).args(command.split(' ')).env("RUST_BACKTRACE", "0");
-        chat.output().unwrap()
+        chat
+    }
+
+    fn run(&self, command: &str) -> Output {
+        self.command(command).output().unwrap()
+    }
+
+    /// Ends a command as soon as it has started so many nodes, whether they are in the ring or not.
+    pub fn end_once_started(&self, command: &str, nodes: usize) {
+        let mut begun = self.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + END_TIME_MAX;
+        let file = self.dir().join("net.json");
+        let started = |text: String| text.matches("\"pid\"").count();
+        while std::fs::read_to_string(&file).map_or(0, started) < nodes {
+            assert!(Instant::now() < deadline, "{command} starts nothing");
+            thread::yield_now();
+        }
+        begun.kill().unwrap();
+        begun.wait().unwrap();
     }
 
     /// What a command says that is carried out.
@@ -45,13 +64,33 @@ impl Net {
         String::from_utf8(output.stderr).unwrap()
     }
 
+    fn state(&self) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.dir().join("net.json")).unwrap()).unwrap()
+    }
+
     /// The processes of the nodes.
     pub fn pids(&self) -> Vec<Pid> {
-        let state = std::fs::read(self.dir().join("net.json")).unwrap();
-        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        let state = self.state();
         let pid =
             |node: &serde_json::Value| Pid::from_raw(i32::try_from(node["pid"].as_i64().unwrap()).unwrap());
         state["nodes"].as_array().unwrap().iter().map(|node| pid(node).unwrap()).collect()
+    }
+
+    /// The names of the nodes, and where each serves HTTP.
+    pub fn nodes(&self) -> Vec<(String, SocketAddr)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let node =
+            |node: &serde_json::Value| (text(&node["name"]), text(&node["at"]["http"]).parse().unwrap());
+        self.state()["nodes"].as_array().unwrap().iter().map(node).collect()
+    }
+
+    /// The names of the nodes, in the order of their ids.
+    pub fn around_the_ring(&self) -> Vec<String> {
+        let told = self.done("ps");
+        let columns = |row: &str| row.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let mut rows: Vec<_> = told.lines().skip(1).map(columns).collect();
+        rows.sort_by(|a, b| a[2].cmp(&b[2]));
+        rows.into_iter().map(|row| row[0].clone()).collect()
     }
 
     /// Ends a node as something else than this program would.
