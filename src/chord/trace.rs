@@ -112,11 +112,13 @@ impl<P: Clone> Chord<P> {
             return Step::Unknown;
         }
         // As in `route`: whoever came between knows better than the one who named this node.
-        if last
-            && self.is_root(key) == Some(false)
-            && let Some(predecessor) = self.predecessor.filter(|node| !avoid.contains(node))
-        {
-            return Step::To(predecessor);
+        if last && self.is_root(key) == Some(false) {
+            return match self.predecessor.filter(|node| !avoid.contains(node)) {
+                Some(predecessor) => Step::To(predecessor),
+                // Nobody is left between the one who named this node and this one: it is the root as soon as it
+                // has seen that.
+                None => Step::Here,
+            };
         }
         match (self.next_hop(key, avoid), self.successors.iter().find(|node| !avoid.contains(node))) {
             (Hop::Here, _) => Step::Here,

@@ -41,6 +41,15 @@ fn a_trace_goes_back_to_who_came_between() {
 }
 
 #[test]
+fn a_trace_ends_at_the_next_node_where_all_before_it_are_silent() {
+    let [a, b, c, d] = nodes();
+    // It has not noticed yet that the node before it has crashed.
+    let mut node = member(d, c, &[a, b]);
+    let ask = Message::GetNextHop { question: 1, key: c.id(), linear: false, last: true, avoid: vec![c] };
+    assert_eq!(feed(&mut node, b, ask), [send(b, Message::NextHop { question: 1, step: Step::Here })]);
+}
+
+#[test]
 fn a_trace_that_takes_too_long_ends() {
     let [a, b, c, d, e] = nodes();
     let mut node = member(a, e, &[b, c, d]);
