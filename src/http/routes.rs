@@ -178,7 +178,7 @@ async fn join(
     let body = read_body(body, VALUE_BYTES_MAX)?;
     let wrong = |reason: String| Refused::new(StatusCode::BAD_REQUEST, reason);
     let text = std::str::from_utf8(&body).map_err(|_| wrong("the body is no text".to_owned()))?;
-    let names: Vec<&str> = text.split_whitespace().collect();
+    let names: Vec<&str> = text.split_ascii_whitespace().collect();
     if names.is_empty() || JOINED_MAX < names.len() {
         return Err(wrong(format!(
             "the body is 1 to {JOINED_MAX} lines of HOST:PORT, this one has {}",
@@ -204,13 +204,15 @@ async fn join(
 
 fn is_host_and_port(name: &str) -> bool {
     let Some((host, port)) = name.rsplit_once(':') else { return false };
-    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => {
-            !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
-        }
-        None => !host.is_empty() && !host.contains([':', '[', ']']),
+    let (host, signs) = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(ipv6) => (ipv6, &b":."[..]),
+        None => (host, &b"-._"[..]),
     };
-    is_host && port.parse::<u16>().is_ok()
+    let is_of_host = |byte: u8| byte.is_ascii_alphanumeric() || signs.contains(&byte);
+    !host.is_empty()
+        && host.bytes().all(is_of_host)
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && port.parse::<u16>().is_ok()
 }
 
 async fn look_up(name: &str) -> Reply<NodeHandle> {

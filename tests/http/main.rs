@@ -158,8 +158,13 @@ fn bad_requests_are_answered_with_what_is_wrong() {
     assert_eq!(get(&a, "/nonsense").status, 404);
     assert_eq!(with_token(&a, "POST", "/nodeinfo", b"").status, 405);
     assert_eq!(get(&a, "/dht/find/apple?linear=7").status, 400);
-    for (body, status) in [(&b""[..], 400), (b"nonsense", 400), (b"127.0.0.1:99999", 400), (b"\xff\xfe", 400)]
-    {
+    for (body, status) in [
+        (&b""[..], 400),
+        (b"nonsense", 400),
+        (b"127.0.0.1:99999", 400),
+        ("ž:1".as_bytes(), 400),
+        (b"\xff\xfe", 400),
+    ] {
         assert_eq!(with_token(&a, "PUT", "/dht/join", body).status, status, "{body:?}");
     }
     assert_eq!(Request::new("GET", "/nodeinfo").without_host().send(a.http).status, 400);
