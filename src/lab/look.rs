@@ -1,7 +1,7 @@
 //! `ps`, `nodeinfo`, `logs`, `find`: shows what there is.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -90,7 +90,7 @@ pub(super) async fn logs(lab: &Lab, name: &str, follow: bool) -> anyhow::Result<
         // What a node tells last, it has told before it ends.
         let runs = node.runs();
         let count = log.read(&mut part).with_context(|| format!("cannot read {}", path.display()))?;
-        std::io::stdout().write_all(&part[..count]).context("the output is not read")?;
+        super::write(&part[..count])?;
         match count {
             0 if !follow || !runs => return Ok(()),
             0 => sleep(LOOK_EVERY).await,

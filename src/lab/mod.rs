@@ -11,18 +11,20 @@ mod boot;
 mod client;
 mod options;
 mod process;
-mod show;
+mod look;
 mod state;
 mod stop;
 mod values;
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 
 use self::options::Command;
 pub use self::options::Options;
 use self::state::Lab;
+use crate::repl;
 
 /// Carries out one command.
 ///
@@ -34,7 +36,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(carry_out(options))
+    match runtime.block_on(carry_out(options)) {
+        Err(error) if error.is::<NotRead>() => Ok(()),
+        result => result,
+    }
 }
 
 async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
@@ -43,10 +48,10 @@ async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
         Command::Boot { count } => boot::boot(&lab, count).await,
         Command::Add => boot::add(&lab, 1).await,
         Command::Addmany { count } => boot::add(&lab, count).await,
-        Command::Ps => show::ps(&lab).await,
-        Command::Nodeinfo { node } => show::node_info(&lab, &node).await,
-        Command::Logs { node, follow } => show::logs(&lab, &node, follow).await,
-        Command::Find { key, linear } => show::find(&lab, &key, linear).await,
+        Command::Ps => look::ps(&lab).await,
+        Command::Nodeinfo { node } => look::node_info(&lab, &node).await,
+        Command::Logs { node, follow } => look::logs(&lab, &node, follow).await,
+        Command::Find { key, linear } => look::find(&lab, &key, linear).await,
         Command::Store { value } => values::put(&lab, &value, value.as_bytes()).await,
         Command::Put { key, value } => values::put(&lab, &key, value.as_bytes()).await,
         Command::Storemany { count } => values::store_many(&lab, count).await,
@@ -65,7 +70,32 @@ fn nodes(count: usize) -> String {
     if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") }
 }
 
-/// Writes a line for the user; a reader that has gone, as with `| head`, ends the command.
+/// Who reads what a command says has gone, as with `| head`: then there is nobody to be told more.
+#[derive(Debug)]
+struct NotRead;
+
+impl fmt::Display for NotRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads what is said")
+    }
+}
+
+impl std::error::Error for NotRead {}
+
+/// Writes a line for the user.
 fn say(line: &str) -> anyhow::Result<()> {
-    writeln!(io::stdout(), "{line}").context("the output is not read")
+    write((line.to_owned() + "\n").as_bytes())
+}
+
+/// Writes what somebody has kept: as it is, but on a terminal without the power to command that.
+fn show(value: &[u8]) -> anyhow::Result<()> {
+    if io::stdout().is_terminal() {
+        return say(&repl::safe::line(&String::from_utf8_lossy(value)));
+    }
+    write(value)?;
+    write(b"\n")
+}
+
+fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    io::stdout().write_all(bytes).map_err(|_| NotRead.into())
 }

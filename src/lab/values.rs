@@ -9,8 +9,8 @@ use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 
 use super::client::{change, get_as_it_is, path_of};
-use super::say;
 use super::state::{Lab, Node, one_of};
+use super::{say, show};
 
 /// How many requests are under way at a time.
 const AT_A_TIME: usize = 16;
@@ -39,7 +39,7 @@ async fn write(lab: &Lab, node: &Node, key: &str, value: &[u8]) -> anyhow::Resul
 /// `get` and `lookup`.
 pub(super) async fn get(lab: &Lab, key: &str) -> anyhow::Result<()> {
     let value = read(&lab.any()?, key).await?.with_context(|| format!("{key} has no value"))?;
-    say(&String::from_utf8_lossy(&value))
+    show(&value)
 }
 
 async fn read(node: &Node, key: &str) -> anyhow::Result<Option<Vec<u8>>> {

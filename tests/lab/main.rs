@@ -145,6 +145,16 @@ fn a_state_that_does_not_fit_what_runs_is_told_and_ends_nobody_else() {
 }
 
 #[test]
+fn a_value_is_read_as_it_is_but_does_not_command_a_terminal() {
+    let net = Net::new();
+    net.done("boot 2");
+    net.done("put apple \u{1b}[2Jred");
+    assert_eq!(net.done("get apple"), "\u{1b}[2Jred\n");
+    let shown = net.on_a_terminal("get apple");
+    assert!(shown.contains("[2Jred") && !shown.contains("\u{1b}[2J"), "{shown:?}");
+}
+
+#[test]
 fn the_nodes_of_a_command_that_was_ended_early_are_known() {
     let net = Net::new();
     net.end_once_started("boot 8", 8);

@@ -46,6 +46,12 @@ impl Net {
         begun.wait().unwrap();
     }
 
+    /// What a terminal is sent by a command.
+    pub fn on_a_terminal(&self, command: &str) -> String {
+        let mut terminal = rexpect::session::spawn_command(self.command(command), Some(10_000)).unwrap();
+        terminal.exp_eof().unwrap()
+    }
+
     /// What a command says that is carried out.
     pub fn done(&self, command: &str) -> String {
         let output = self.run(command);
