@@ -23,7 +23,7 @@ Exit status: 0 done, 1 it could not be done, for the reason on standard error, 2
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "chat net", bin_name = "chat net", version, after_help = EXAMPLES)]
 pub struct Options {
-    /// The directory of the network; without it, `net` in the program's directory for data.
+    /// The directory of the network; without it, `net.d` in the program's directory for data.
     #[arg(long, value_name = "DIR", global = true)]
     pub dir: Option<PathBuf>,
 

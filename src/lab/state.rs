@@ -80,7 +80,8 @@ impl Lab {
     pub(super) fn new(dir: Option<PathBuf>) -> anyhow::Result<Lab> {
         let dir = match dir {
             Some(dir) => dir,
-            None => data_root()?.join("net"),
+            // No person has a directory of this name: a dot in a nick is written in another way.
+            None => data_root()?.join("net.d"),
         };
         fs::create_dir_all(dir.join("logs")).with_context(|| format!("cannot make {}", dir.display()))?;
         let token = Token::in_file(&dir.join("token"))?;
