@@ -77,6 +77,7 @@ fn show(what: &str, at: &[SocketAddr], request: impl Fn(&mut Client, usize) + Sy
                 })
             })
             .collect();
+        // What is measured is what is served meanwhile.
         thread::sleep(WARM_UP);
         counting.store(true, Ordering::Relaxed);
         thread::sleep(COUNTED);

@@ -26,6 +26,7 @@ pub fn ring(count: usize) -> Vec<Node> {
     for node in &nodes {
         while Client::of(node.http).peers() < count {
             assert!(Instant::now() < deadline, "the nodes are no ring");
+            // A node tells nobody when it knows all others: it is asked again, until the deadline.
             thread::sleep(Duration::from_millis(50));
         }
     }
