@@ -12,6 +12,7 @@ use indicatif::ProgressBar;
 use serde::Deserialize;
 use tokio::time::sleep;
 
+use super::process::LOOK_EVERY;
 use super::state::{At, Lab, Locked, Node, one_of};
 use super::{client, process, say};
 
@@ -20,9 +21,6 @@ const START_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long the ring may take until every node knows its neighbours.
 const RING_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// How often it is looked whether something is so that nobody tells.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// `boot`.
 pub(super) async fn boot(lab: &Lab, count: i64) -> anyhow::Result<()> {

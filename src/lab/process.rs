@@ -6,8 +6,9 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-/// How often it is looked whether a process has ended: it is no child of this one, and nobody tells.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often it is looked whether a process has ended, or is in the ring, until a deadline: most are no children of
+/// this one, all write to files, and nobody tells.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// When a process began, as the system says it, if it is there.
 #[cfg(target_os = "linux")]
