@@ -2,11 +2,11 @@
 //!
 //! Each question has a ticket, and its answer goes to whoever holds that: see [`Event::Answer`].
 
-use super::command::Refusal;
+use super::command::{Command, Refusal};
 use super::event::{Event, MessageId, Recipient};
 use super::payload::Payload;
 use super::value::Put;
-use super::{Chat, Context, Pending, Stage};
+use super::{Chat, Context, Pending, Stage, join, leave, send};
 use crate::chord::Failure;
 use crate::chord::trace::Way;
 use crate::id::{Id, NodeHandle};
@@ -131,15 +131,15 @@ impl Chat {
             Ask::Past(channel, wanted) => return self.read_past_for(cx, ticket, channel, wanted),
             Ask::Say(to, text) => {
                 let queued = self.queue(cx, to, text).map(Answer::Queued);
-                return answer(cx, ticket, queued.unwrap_or_else(conflict));
+                return answer(cx, ticket, queued.unwrap_or_else(conflict_in(&send::COMMAND)));
             }
             Ask::Join(channel) => {
                 let begun = self.join_channel(cx, channel, None).map(|()| Answer::Done);
-                return answer(cx, ticket, begun.unwrap_or_else(conflict));
+                return answer(cx, ticket, begun.unwrap_or_else(conflict_in(&join::COMMAND)));
             }
             Ask::Leave(channel) => {
                 let begun = self.leave_channel_if_in(cx, channel).map(|()| Answer::Done);
-                return answer(cx, ticket, begun.unwrap_or_else(conflict));
+                return answer(cx, ticket, begun.unwrap_or_else(conflict_in(&leave::COMMAND)));
             }
         };
         self.pending.insert(id, Pending::Ask(ticket));
@@ -170,8 +170,9 @@ impl Chat {
     }
 }
 
-fn conflict(refusal: Refusal) -> Answer {
-    Answer::Conflict(refusal.reason())
+/// What is told of a command that is not carried out.
+fn conflict_in(command: &Command) -> impl FnOnce(Refusal) -> Answer {
+    |refusal| Answer::Conflict(refusal.describe(command))
 }
 
 pub(super) fn answer(cx: &mut Context<'_>, ticket: Ticket, answer: Answer) {

@@ -125,14 +125,6 @@ impl Refusal {
             Refusal::Because(reason) => reason,
         }
     }
-
-    /// What is wrong, for who has typed nothing.
-    pub(super) fn reason(self) -> String {
-        match self {
-            Refusal::Usage => "something is missing, or too much".to_owned(),
-            Refusal::Because(reason) => reason,
-        }
-    }
 }
 
 /// Reads a line: its first word, the command of that name, and what follows; nothing from an empty line.
