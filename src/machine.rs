@@ -94,4 +94,11 @@ pub trait Machine {
     /// When [`Input::Wakeup`] is due, if no input comes before.
     /// It may have changed after every input.
     fn next_wakeup(&self) -> Option<Time>;
+
+    /// The number of the lookup that this machine begins or repeats with `message`, if it does: later
+    /// lookups have greater numbers.
+    /// Whoever runs the machine counts them by it; a machine without lookups has nothing to say.
+    fn lookup(&self, _message: &Self::Message) -> Option<u64> {
+        None
+    }
 }

@@ -115,7 +115,8 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     let asks = Asks::new(controls.commands.clone());
     let watched = Events::default();
     let passing_on = tokio::spawn(pass_on(controls.news, events_sender, asks.clone(), watched.clone()));
-    let serving = web.map(|(listener, token)| tokio::spawn(http::serve(listener, asks, watched, token)));
+    let serve = |(listener, token)| http::serve(listener, asks, watched, controls.traffic, token);
+    let serving = web.map(|web| tokio::spawn(serve(web)));
     let ending = run_front_end(options, typed, NodeLink { commands: controls.commands, events }).await;
     if ending.is_err() {
         // Whoever stops at once does not wait for the node either.

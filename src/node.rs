@@ -162,6 +162,10 @@ impl Machine for Node {
             .flatten()
             .min()
     }
+
+    fn lookup(&self, message: &Message<Payload>) -> Option<u64> {
+        message.lookup_of(self.me())
+    }
 }
 
 /// The reaction to one input.

@@ -329,6 +329,10 @@ impl<A: Application> Machine for Host<A> {
         let application = self.application.next_wakeup();
         [now, leave, application, self.cx.chord.next_wakeup()].into_iter().flatten().min()
     }
+
+    fn lookup(&self, message: &chord::Message<Call>) -> Option<u64> {
+        message.lookup_of(self.me())
+    }
 }
 
 impl<A: Application> Host<A> {

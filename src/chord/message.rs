@@ -155,6 +155,17 @@ pub enum Message<P> {
     },
 }
 
+impl<P> Message<P> {
+    /// The number of the lookup that `origin` begins or repeats with this message, if it is one of its own:
+    /// on its way to the root of a key, or to the place of a node.
+    pub fn lookup_of(&self, origin: NodeHandle) -> Option<Number> {
+        match self {
+            Message::Route(route) if route.origin == origin => Some(route.id),
+            _ => None,
+        }
+    }
+}
+
 /// A peer that does not answer, and may be in another ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Lost {

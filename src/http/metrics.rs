@@ -35,6 +35,14 @@ pub(super) async fn metrics(State(site): State<Site>) -> Result<Response, Refuse
     metric("fingers", "gauge", "Different nodes among the fingers.", &[("", about.fingers.len() as u64)]);
     let has_predecessor = u64::from(about.predecessor.is_some());
     metric("predecessor", "gauge", "Whether the node before this one is known.", &[("", has_predecessor)]);
+    metric("messages_sent_total", "counter", "Messages sent to other nodes.", &[("", site.traffic.sent())]);
+    metric(
+        "messages_received_total",
+        "counter",
+        "Messages received from other nodes.",
+        &[("", site.traffic.received())],
+    );
+    metric("lookups_total", "counter", "Lookups begun by this node.", &[("", site.traffic.lookups())]);
     metric("http_requests_total", "counter", "Requests that were let through.", &[("", site.requests())]);
     metric(
         "questions_under_way",

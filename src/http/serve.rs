@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::routes::router;
 use super::{Asks, Events, Token};
+use crate::net::Traffic;
 
 /// How many connections are served at a time; the others wait until one ends.
 const CONNECTIONS_MAX: usize = 512;
@@ -32,6 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Site {
     pub(super) asks: Asks,
     pub(super) events: Events,
+    pub(super) traffic: Traffic,
     pub(super) token: Token,
     requests: Arc<AtomicU64>,
 }
@@ -47,8 +49,8 @@ impl Site {
 }
 
 /// Serves the node over HTTP until it is dropped.
-pub async fn serve(listener: TcpListener, asks: Asks, events: Events, token: Token) {
-    let app = router(Site { asks, events, token, requests: Arc::default() });
+pub async fn serve(listener: TcpListener, asks: Asks, events: Events, traffic: Traffic, token: Token) {
+    let app = router(Site { asks, events, traffic, token, requests: Arc::default() });
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = room.clone().acquire_owned().await else { return };

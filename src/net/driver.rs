@@ -26,6 +26,7 @@ use super::greeting::Greeter;
 use super::listener::listen;
 use super::parting::Parting;
 use super::peers::{Heard, Peers, Report};
+use super::traffic::Traffic;
 use crate::id::NodeHandle;
 use crate::machine::{Input, Machine, Output};
 use crate::store::Writer;
@@ -88,6 +89,8 @@ pub struct Controls<M: Machine> {
     pub news: mpsc::Receiver<News<M::Event>>,
     /// Ends the driver at once, without a word to anyone.
     pub abort: CancellationToken,
+    /// What the driver counts.
+    pub traffic: Traffic,
 }
 
 /// Runs a [`Machine`] on the network.
@@ -102,6 +105,8 @@ pub struct Driver<M: Machine> {
     outputs: Vec<Output<M::Event, M::Message>>,
     disk: Disk<M::Event, M::Message>,
     listener: Option<TcpListener>,
+    /// The number of the newest lookup that was counted.
+    last_lookup: u64,
 }
 
 /// A channel and what was taken from it for this turn.
@@ -131,7 +136,12 @@ where
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (news, news_receiver) = mpsc::channel(EVENTS_MAX);
         let abort = CancellationToken::new();
-        let controls = Controls { commands: command_sender, news: news_receiver, abort: abort.clone() };
+        let controls = Controls {
+            commands: command_sender,
+            news: news_receiver,
+            abort: abort.clone(),
+            traffic: peers.traffic.clone(),
+        };
         let driver = Driver {
             machine,
             peers,
@@ -143,6 +153,7 @@ where
             outputs: Vec::new(),
             disk: Disk::new(None),
             listener: Some(listener),
+            last_lookup: 0,
         };
         (driver, controls)
     }
@@ -274,12 +285,22 @@ where
 
     fn put_out(&mut self, output: Output<M::Event, M::Message>) {
         match output {
-            Output::Send { to, message } => self.peers.send(to, message),
+            Output::Send { to, message } => self.send(to, message),
             Output::Event(event) => self.tell(News::Event(event)),
             Output::Stop => self.peers.stop(),
             // The disk has taken it.
             Output::Keep(_) => {}
         }
+    }
+
+    fn send(&mut self, to: NodeHandle, message: M::Message) {
+        if let Some(number) = self.machine.lookup(&message)
+            && self.last_lookup < number
+        {
+            self.last_lookup = number;
+            self.peers.traffic.count_lookup();
+        }
+        self.peers.send(to, message);
     }
 
     fn on_report(&mut self, report: Report<M::Message>) {

@@ -34,6 +34,7 @@ mod meeting;
 mod outbox;
 mod parting;
 mod peers;
+mod traffic;
 
 pub use bootstrap::{Tried, bootstrap, find_known};
 pub use clock::Clock;
@@ -42,3 +43,4 @@ pub use driver::{COMMANDS_MAX, Controls, Driver, EVENTS_MAX, News};
 pub use greeting::PROTOCOL_VERSION;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX};
 pub use parting::Parting;
+pub use traffic::Traffic;

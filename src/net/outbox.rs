@@ -31,6 +31,8 @@ pub(super) struct Outbox {
     start: usize,
     /// How much of `bytes` was written.
     written: usize,
+    /// How many messages were written to their last byte.
+    messages_written: u64,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl Outbox {
     pub fn append(&mut self, mut later: Outbox) {
         assert_eq!(later.written, 0, "a frame is not sent in two halves over two connections");
         if self.is_empty() {
-            *self = later;
+            *self = Outbox { messages_written: self.messages_written, ..later };
         } else {
             self.bytes.append(&mut later.bytes);
             self.frames.append(&mut later.frames);
@@ -94,6 +96,11 @@ impl Outbox {
         self.bytes.len() - self.written
     }
 
+    /// How many messages were written to their last byte.
+    pub fn messages_written(&self) -> u64 {
+        self.messages_written
+    }
+
     /// What is to be written next.
     pub fn unwritten(&self) -> &[u8] {
         &self.bytes[self.written..]
@@ -104,6 +111,7 @@ impl Outbox {
         self.written += bytes;
         assert!(self.written <= self.bytes.len(), "no more is written than there is");
         if self.written == self.bytes.len() {
+            self.messages_written += self.frames.iter().filter(|frame| frame.is_message).count() as u64;
             self.clear();
             return;
         }
@@ -111,6 +119,7 @@ impl Outbox {
             && self.start + frame.bytes <= self.written
         {
             self.start += frame.bytes;
+            self.messages_written += u64::from(frame.is_message);
             self.frames.pop_front();
         }
         // Moved only when that frees half of it, so that each byte is moved once on average.
@@ -127,7 +136,7 @@ impl Outbox {
             self.frames.clear();
             (self.start, self.written) = (0, 0);
         } else {
-            *self = Outbox::default();
+            *self = Outbox { messages_written: self.messages_written, ..Outbox::default() };
         }
     }
 
@@ -182,6 +191,7 @@ mod tests {
             // The frames that are not completely written, and how much of the first one is.
             let mut left: VecDeque<Vec<u8>> = VecDeque::new();
             let mut written = 0;
+            let mut messages_written = 0;
             for step in steps {
                 match step {
                     Step::Push(message) => {
@@ -197,14 +207,16 @@ mod tests {
                         let bytes = bytes.min(outbox.bytes());
                         outbox.wrote(bytes);
                         written += bytes;
-                        while left.front().is_some_and(|frame| frame.len() <= written) {
-                            written -= left.pop_front().map_or(0, |frame| frame.len());
+                        while let Some(frame) = left.pop_front_if(|frame| frame.len() <= written) {
+                            written -= frame.len();
+                            messages_written += u64::from(LENGTH_BYTES < frame.len());
                         }
                     }
                 }
                 let bytes: Vec<u8> = left.iter().flatten().copied().collect();
                 prop_assert_eq!(outbox.unwritten(), &bytes[written..]);
                 prop_assert_eq!(outbox.is_empty(), left.is_empty());
+                prop_assert_eq!(outbox.messages_written(), messages_written);
                 let messages = left.iter().filter(|frame| LENGTH_BYTES < frame.len());
                 let messages: Vec<Vec<u8>> =
                     messages.map(|frame| wire::decode(&frame[LENGTH_BYTES..]).unwrap()).collect();

@@ -33,6 +33,7 @@ use super::greeting::{Greeted, Greeter};
 use super::meeting::Met;
 use super::outbox::{Outbox, TooLong};
 use super::parting::Parting;
+use super::traffic::Traffic;
 use crate::id::NodeHandle;
 use crate::time::Time;
 
@@ -136,6 +137,7 @@ impl Link {
 pub(super) struct Peers<T> {
     pub greeter: Greeter,
     pub clock: Clock,
+    pub traffic: Traffic,
     pub peers: HashMap<NodeHandle, Peer>,
     /// Whom this node has met not long ago.
     pub met: HashMap<NodeHandle, Met>,
@@ -163,6 +165,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         let peers = Peers {
             greeter,
             clock,
+            traffic: Traffic::default(),
             peers: HashMap::new(),
             met: HashMap::new(),
             tasks: JoinSet::new(),
@@ -184,6 +187,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         match report {
             Report::Messages(batch) => {
                 self.touch(batch.link.peer);
+                self.traffic.count_received(batch.messages.len() as u64);
                 return Some(batch);
             }
             Report::Ended { link, how } => self.on_ended(link, &how),
@@ -269,7 +273,9 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         let (State::Open(link) | State::Closing(link, _)) = &mut entry.state else { return };
         let Writer::Ready(half) = &link.writer else { return };
         let queued = entry.outbox.bytes();
+        let before = entry.outbox.messages_written();
         let written = write_all(half, &mut entry.outbox);
+        self.traffic.count_sent(entry.outbox.messages_written() - before);
         if entry.outbox.bytes() < queued {
             entry.used = self.now;
             link.stalled = None;

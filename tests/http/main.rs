@@ -131,6 +131,44 @@ fn the_ring_is_told_node_by_node_and_a_key_has_the_same_root_on_every_way() {
     assert!(get(&nodes[1], "/metrics").text().contains("\nchat_successors 2\n"));
 }
 
+/// A counter of `GET /metrics`.
+fn counted(node: &Node, name: &str) -> u64 {
+    let told = get(node, "/metrics").text();
+    assert!(told.contains(&format!("\n# TYPE {name} counter\n")), "{told}");
+    let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name}: {told}")).parse().unwrap()
+}
+
+#[test]
+fn messages_and_the_lookups_of_a_node_are_counted() {
+    const SENT: &str = "chat_messages_sent_total";
+    const RECEIVED: &str = "chat_messages_received_total";
+    const LOOKUPS: &str = "chat_lookups_total";
+    const KEYS: u64 = 200;
+    /// Fingers are looked up meanwhile, too, after a join every 100 ms.
+    const OTHERS_MAX: u64 = 100;
+    let nodes = ring();
+    let [a, b, _c] = &nodes;
+    let before = nodes.each_ref().map(|node| counted(node, LOOKUPS));
+    let (sent, received) = (counted(a, SENT), counted(b, RECEIVED));
+    for key in 0..KEYS {
+        assert_eq!(get(a, &format!("/db/k{key}")).status, 404);
+    }
+    let here = node_of(a);
+    let elsewhere = (0..KEYS).filter(|key| get(b, &format!("/dht/find/k{key}")).json()["root"] != here);
+    let elsewhere = elsewhere.count() as u64;
+    let after = nodes.each_ref().map(|node| counted(node, LOOKUPS));
+    let begun = after[0] - before[0];
+    assert!((elsewhere..elsewhere + OTHERS_MAX).contains(&begun), "{begun} lookups for {elsewhere} keys");
+    assert!(after[1] - before[1] < OTHERS_MAX, "who is asked has not begun it: {before:?} {after:?}");
+    assert!(sent + elsewhere <= counted(a, SENT));
+    node::wait_until("what is told of all is received", || received < counted(b, RECEIVED));
+}
+
+fn node_of(node: &Node) -> Value {
+    get(node, "/nodeinfo").json()["node"].clone()
+}
+
 #[test]
 fn pages_show_the_ring_and_the_way_to_a_key_and_run_nothing_that_others_have_written() {
     let nodes = ring();

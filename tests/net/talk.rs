@@ -22,6 +22,31 @@ async fn two_nodes_talk() {
 }
 
 #[tokio::test]
+async fn what_arrives_is_counted_and_a_lookup_that_is_sent_again_only_once() {
+    let (mut a, mut b) = Node::pair(&Config::default()).await;
+    for n in [1, 1, 2, 1, 3, 3] {
+        a.ping(b.me, n).await;
+    }
+    a.note(b.me, 4).await;
+    b.expect_note(a.me, 4).await;
+    b.note(a.me, 5).await;
+    a.expect_note(b.me, 5).await;
+    let (here, there) = (&a.controls.traffic, &b.controls.traffic);
+    assert_eq!((here.sent(), here.received(), here.lookups()), (7, 7, 3));
+    assert_eq!((there.sent(), there.received(), there.lookups()), (7, 7, 0));
+}
+
+#[tokio::test]
+async fn what_is_sent_to_nobody_or_to_the_node_itself_is_not_counted() {
+    let mut a = Node::start(Config::default()).await;
+    a.note(NodeHandle::new(free_address().await), 1).await;
+    assert!(matches!(a.event().await, Event::Unreachable(..)));
+    a.note(a.me, 2).await;
+    a.expect_note(a.me, 2).await;
+    assert_eq!((a.controls.traffic.sent(), a.controls.traffic.received()), (0, 0));
+}
+
+#[tokio::test]
 async fn nodes_talk_over_ipv6() {
     let mut a = Node::start_at((Ipv6Addr::LOCALHOST, 0).into(), Config::default()).await;
     let b = Node::start_at((Ipv6Addr::LOCALHOST, 0).into(), Config::default()).await;

@@ -38,7 +38,7 @@ pub enum Event {
     Woken,
 }
 
-/// Answers a ping with a pong.
+/// Answers a ping, which counts as its lookup, with a pong.
 pub struct Toy {
     me: NodeHandle,
     wakeup: Option<Time>,
@@ -80,6 +80,13 @@ impl Machine for Toy {
 
     fn next_wakeup(&self) -> Option<Time> {
         self.wakeup
+    }
+
+    fn lookup(&self, message: &Message) -> Option<u64> {
+        match message {
+            Message::Ping(n) => Some(*n),
+            _ => None,
+        }
     }
 }
 
