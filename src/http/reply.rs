@@ -11,6 +11,7 @@ use crate::chord::Failure;
 use crate::chord::trace::{DeadEnd, Way};
 use crate::id::NodeHandle;
 use crate::json::{Finger, Hop, Node, finger, hop, node, rfc3339};
+use crate::net::{Connection, Stage, Traffic};
 use crate::records::channel::Entry;
 
 /// A request that is not granted, and why.
@@ -116,10 +117,14 @@ pub(super) struct NodeInfo {
     fingers: Vec<Finger>,
     records_as_root: usize,
     records_as_copy: usize,
+    messages_sent: u64,
+    messages_received: u64,
+    lookups: u64,
+    connections: Vec<Link>,
 }
 
-impl From<About> for NodeInfo {
-    fn from(about: About) -> NodeInfo {
+impl NodeInfo {
+    pub(super) fn new(about: About, traffic: &Traffic, connections: &[Connection]) -> NodeInfo {
         NodeInfo {
             node: node(&about.node),
             nick: about.nick.to_string(),
@@ -128,6 +133,39 @@ impl From<About> for NodeInfo {
             fingers: about.fingers.iter().map(|(exponent, at)| finger(*exponent, at)).collect(),
             records_as_root: about.records_as_root,
             records_as_copy: about.records_as_copy,
+            messages_sent: traffic.sent(),
+            messages_received: traffic.received(),
+            lookups: traffic.lookups(),
+            connections: connections.iter().map(Link::from).collect(),
+        }
+    }
+}
+
+/// A connection of a node.
+#[derive(Serialize)]
+struct Link {
+    peer: Node,
+    stage: &'static str,
+    since: String,
+    messages_sent: u64,
+    messages_received: u64,
+    bytes_waiting: usize,
+}
+
+impl From<&Connection> for Link {
+    fn from(connection: &Connection) -> Link {
+        Link {
+            peer: node(&connection.peer),
+            stage: match connection.stage {
+                Stage::Dialling => "dialling",
+                Stage::Awaiting => "awaiting",
+                Stage::Open => "open",
+                Stage::Closing => "closing",
+            },
+            since: rfc3339(connection.since),
+            messages_sent: connection.sent,
+            messages_received: connection.received,
+            bytes_waiting: connection.bytes_waiting,
         }
     }
 }

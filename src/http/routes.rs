@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::asks::{ANSWER_TIME_MAX, Unanswered};
 use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Written};
 use super::serve::Site;
 use super::{events, guard, metrics, talk, views};
@@ -80,10 +81,13 @@ pub(super) fn router(site: Site) -> Router {
 }
 
 async fn node_info(State(site): State<Site>) -> Reply<Json<NodeInfo>> {
-    match site.asks.ask(Ask::Node).await? {
-        Answer::Node(about) => Ok(Json(NodeInfo::from(*about))),
-        other => Err(Refused::other(other)),
-    }
+    let about = match site.asks.ask(Ask::Node).await? {
+        Answer::Node(about) => *about,
+        other => return Err(Refused::other(other)),
+    };
+    let connections = timeout(ANSWER_TIME_MAX, site.traffic.connections()).await;
+    let connections = connections.map_err(|_| Unanswered::Late)?.ok_or(Unanswered::Stopped)?;
+    Ok(Json(NodeInfo::new(about, &site.traffic, &connections)))
 }
 
 async fn get_value(State(site): State<Site>, Part(key): Part, headers: HeaderMap) -> Reply<Response> {

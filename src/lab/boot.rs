@@ -148,7 +148,7 @@ pub(super) struct Peer {
 }
 
 /// What a node knows of its place.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Place {
     pub(super) node: Peer,
     pub(super) predecessor: Option<Peer>,
@@ -156,12 +156,29 @@ pub(super) struct Place {
     pub(super) fingers: Vec<Finger>,
     pub(super) records_as_root: usize,
     pub(super) records_as_copy: usize,
+    pub(super) messages_sent: u64,
+    pub(super) messages_received: u64,
+    pub(super) lookups: u64,
+    pub(super) connections: Vec<Connection>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Finger {
     pub(super) exponent: u32,
     pub(super) node: Peer,
+}
+
+/// A connection of a node.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Connection {
+    pub(super) peer: Peer,
+    /// How far it is.
+    pub(super) stage: String,
+    /// When it was made, in RFC 3339.
+    pub(super) since: String,
+    pub(super) messages_sent: u64,
+    pub(super) messages_received: u64,
+    pub(super) bytes_waiting: usize,
 }
 
 /// What a node says of its place, if it is the one that was started.

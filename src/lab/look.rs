@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::boot::{Peer, Place, place};
+use super::boot::{Connection, Finger, Peer, Place, place};
 use super::client::{get, path_of};
 use super::state::{Lab, Node};
 use super::{process, say};
@@ -65,19 +65,37 @@ fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
 pub(super) async fn node_info(lab: &Lab, name: &str) -> anyhow::Result<()> {
     let node = lab.node(name)?;
     let place = place(&node).await?;
+    about(lab, &node, &place)?.iter().try_for_each(|line| say(line))
+}
+
+/// All that a node says of itself, in lines.
+pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec<String>> {
     let peer = |peer: &Peer| format!("{} {}", peer.id, peer.addr);
-    say(&format!("name         {name}, process {}", node.pid))?;
-    say(&format!("node         {}", peer(&place.node)))?;
-    say(&format!("HTTP         http://{}", node.at()?.http))?;
-    say(&format!("log          {}", lab.log_file(name).display()))?;
-    say(&format!("predecessor  {}", place.predecessor.as_ref().map_or("-".to_owned(), peer)))?;
-    for (number, successor) in place.successors.iter().enumerate() {
-        say(&format!("successor    {} {}", number + 1, peer(successor)))?;
-    }
-    for finger in &place.fingers {
-        say(&format!("finger       from 2^{} {}", finger.exponent, peer(&finger.node)))?;
-    }
-    say(&format!("records      {} as root, {} as copy", place.records_as_root, place.records_as_copy))
+    let mut lines = vec![
+        format!("name         {}, process {}", node.name, node.pid),
+        format!("node         {}", peer(&place.node)),
+        format!("HTTP         http://{}", node.at()?.http),
+        format!("log          {}", lab.log_file(&node.name).display()),
+        format!("records      {} as root, {} as copy", place.records_as_root, place.records_as_copy),
+        format!("messages     {} sent, {} received", place.messages_sent, place.messages_received),
+        format!("lookups      {}", place.lookups),
+        format!("predecessor  {}", place.predecessor.as_ref().map_or("-".to_owned(), peer)),
+    ];
+    let successors = place.successors.iter().enumerate();
+    lines.extend(successors.map(|(number, node)| format!("successor    {} {}", number + 1, peer(node))));
+    let finger = |finger: &Finger| format!("finger       from 2^{} {}", finger.exponent, peer(&finger.node));
+    lines.extend(place.fingers.iter().map(finger));
+    lines.extend(place.connections.iter().map(|connection| {
+        let Connection { peer: other, stage, since, messages_sent, messages_received, bytes_waiting } =
+            connection;
+        let waiting =
+            if *bytes_waiting == 0 { String::new() } else { format!(", {bytes_waiting} bytes wait") };
+        format!(
+            "connection   {} {stage} since {since}, {messages_sent} sent, {messages_received} received{waiting}",
+            peer(other)
+        )
+    }));
+    Ok(lines)
 }
 
 /// `logs`.

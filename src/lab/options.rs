@@ -51,7 +51,7 @@ pub enum Command {
     },
     /// List the nodes.
     Ps,
-    /// Show what a node knows: its neighbours, fingers and records.
+    /// Show what a node knows: its neighbours, fingers, records and connections.
     Nodeinfo {
         /// Which node.
         node: String,

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::config::Config;
+use super::connections::Asked;
 use super::disk::Disk;
 use super::greeting::Greeter;
 use super::listener::listen;
@@ -89,7 +90,7 @@ pub struct Controls<M: Machine> {
     pub news: mpsc::Receiver<News<M::Event>>,
     /// Ends the driver at once, without a word to anyone.
     pub abort: CancellationToken,
-    /// What the driver counts.
+    /// Reads what the driver counts, and its connections.
     pub traffic: Traffic,
 }
 
@@ -99,6 +100,7 @@ pub struct Driver<M: Machine> {
     peers: Peers<M::Message>,
     commands: Source<M::Command>,
     reports: Source<Report<M::Message>>,
+    asked: Source<Asked>,
     news: mpsc::Sender<News<M::Event>>,
     missed: u64,
     abort: CancellationToken,
@@ -132,21 +134,19 @@ where
     /// `clock` is the one that told the machine the time at its start.
     pub fn new(machine: M, listener: TcpListener, config: Config, clock: Clock) -> (Driver<M>, Controls<M>) {
         let greeter = Greeter { me: machine.me(), config };
-        let (peers, reports) = Peers::new(greeter, clock);
+        let (traffic, asked) = Traffic::new();
+        let (peers, reports) = Peers::new(greeter, clock, traffic.clone());
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (news, news_receiver) = mpsc::channel(EVENTS_MAX);
         let abort = CancellationToken::new();
-        let controls = Controls {
-            commands: command_sender,
-            news: news_receiver,
-            abort: abort.clone(),
-            traffic: peers.traffic.clone(),
-        };
+        let controls =
+            Controls { commands: command_sender, news: news_receiver, abort: abort.clone(), traffic };
         let driver = Driver {
             machine,
             peers,
             commands: Source::new(commands),
             reports: Source::new(reports),
+            asked: Source::new(asked),
             news,
             missed: 0,
             abort,
@@ -222,6 +222,7 @@ where
             () = self.commands.wait() => { self.reports.take(); Woken::Work }
             () = self.reports.wait() => Woken::Work,
             () = self.disk.answered() => Woken::Work,
+            () = self.asked.wait() => Woken::Work,
             () = timer, if due.is_some() => Woken::Work,
         }
     }
@@ -253,6 +254,16 @@ where
         self.mind_disk();
         self.peers.check();
         self.peers.flush();
+        self.tell_connections();
+    }
+
+    /// Answers those who have asked for the connections.
+    fn tell_connections(&mut self) {
+        self.asked.take();
+        for asked in self.asked.taken.drain(..) {
+            // Whoever asked may have gone.
+            let _ = asked.send(self.peers.connections());
+        }
     }
 
     /// Lets the disk go on, and lets go what has waited for it.

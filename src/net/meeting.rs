@@ -61,7 +61,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
             let _ = reports.send(Report::Dialled { link: name, answer }).await;
         });
         let state = State::Dialling { number: name.number, task };
-        self.peers.insert(peer, Peer { state, outbox, used: self.now, is_dirty: false });
+        self.peers.insert(peer, Peer::new(state, outbox, self.now));
     }
 
     /// A call of this node was answered, or failed.
@@ -182,7 +182,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         let reader = self.tasks.spawn(reader.run());
         let link = Link { number, moment, reader, writer: Writer::Ready(write_half), stalled: None };
         let state = State::Open(link);
-        self.peers.insert(peer, Peer { state, outbox, used: self.now, is_dirty: false });
+        self.peers.insert(peer, Peer::new(state, outbox, self.now));
         self.soil(peer);
         self.check_by(self.now + self.greeter.config.idle);
         if self.is_stopping {

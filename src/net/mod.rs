@@ -24,6 +24,7 @@
 mod bootstrap;
 mod clock;
 mod config;
+mod connections;
 mod disk;
 mod driver;
 mod frames;
@@ -39,6 +40,7 @@ mod traffic;
 pub use bootstrap::{Tried, bootstrap, find_known};
 pub use clock::Clock;
 pub use config::{Config, NETWORK, NETWORK_BYTES_MAX};
+pub use connections::{Connection, Stage};
 pub use driver::{COMMANDS_MAX, Controls, Driver, EVENTS_MAX, News};
 pub use greeting::PROTOCOL_VERSION;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX};

@@ -86,6 +86,10 @@ pub(super) struct Peer {
     pub outbox: Outbox,
     /// When the last frame went or came.
     pub used: Instant,
+    /// When the connection was made; if it is not yet, when the first attempt began.
+    pub since: Instant,
+    /// How many messages came over the connection.
+    pub received: u64,
     /// Whether it is among `dirty`.
     pub is_dirty: bool,
 }
@@ -101,6 +105,13 @@ pub(super) enum State {
     },
     Open(Link),
     Closing(Link, Closing),
+}
+
+impl Peer {
+    /// A connection, or an attempt at one, that begins now.
+    pub fn new(state: State, outbox: Outbox, now: Instant) -> Peer {
+        Peer { state, outbox, used: now, since: now, received: 0, is_dirty: false }
+    }
 }
 
 /// The driver's end of a connection.
@@ -160,12 +171,12 @@ pub(super) struct Peers<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
-    pub fn new(greeter: Greeter, clock: Clock) -> (Peers<T>, mpsc::Receiver<Report<T>>) {
+    pub fn new(greeter: Greeter, clock: Clock, traffic: Traffic) -> (Peers<T>, mpsc::Receiver<Report<T>>) {
         let (reports, receiver) = mpsc::channel(REPORTS_MAX);
         let peers = Peers {
             greeter,
             clock,
-            traffic: Traffic::default(),
+            traffic,
             peers: HashMap::new(),
             met: HashMap::new(),
             tasks: JoinSet::new(),
@@ -186,8 +197,7 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
     pub fn on_report(&mut self, report: Report<T>) -> Option<Batch<T>> {
         match report {
             Report::Messages(batch) => {
-                self.touch(batch.link.peer);
-                self.traffic.count_received(batch.messages.len() as u64);
+                self.on_messages(batch.link.peer, batch.messages.len() as u64);
                 return Some(batch);
             }
             Report::Ended { link, how } => self.on_ended(link, &how),
@@ -307,10 +317,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Peers<T> {
         }
     }
 
-    /// A frame came from `peer`.
-    fn touch(&mut self, peer: NodeHandle) {
+    /// So many messages came from `peer`.
+    fn on_messages(&mut self, peer: NodeHandle, count: u64) {
+        self.traffic.count_received(count);
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.used = self.now;
+            entry.received += count;
         }
     }
 

@@ -165,6 +165,32 @@ fn messages_and_the_lookups_of_a_node_are_counted() {
     node::wait_until("what is told of all is received", || received < counted(b, RECEIVED));
 }
 
+#[test]
+fn all_connections_of_a_node_are_told_until_they_end() {
+    let nodes = ring();
+    let [a, b, c] = nodes;
+    let with = |told: &Value, peer: &Node| {
+        let peer = node_of(peer);
+        let connections = told["connections"].as_array().unwrap();
+        connections.iter().find(|connection| connection["peer"] == peer).cloned().unwrap_or_default()
+    };
+    let (on_a, on_b) = (with(&get(&a, "/nodeinfo").json(), &b), with(&get(&b, "/nodeinfo").json(), &a));
+    assert_eq!((&on_a["stage"], &on_b["stage"]), (&json!("open"), &json!("open")));
+    assert!(on_a["since"].as_str().unwrap().ends_with('Z'), "{on_a}");
+    // One was asked after the other, and each had sent at least what the other had received by then.
+    assert!(on_a["messages_received"].as_u64() <= on_b["messages_sent"].as_u64(), "{on_a} {on_b}");
+    assert!(Some(0) < on_a["messages_received"].as_u64(), "{on_a}");
+    let told = get(&a, "/nodeinfo").json();
+    assert!(told["messages_received"].as_u64() >= on_a["messages_received"].as_u64(), "{told}");
+    assert_eq!(told["connections"].as_array().map(Vec::len), Some(2), "{told}");
+    drop(b);
+    node::wait_until("the connection with a node that is gone is not told any more", || {
+        let told = get(&a, "/nodeinfo").json();
+        let stages = told["connections"].as_array().unwrap().iter().filter(|it| it["stage"] == "open");
+        stages.count() == 1 && with(&told, &c)["stage"] == "open"
+    });
+}
+
 fn node_of(node: &Node) -> Value {
     get(node, "/nodeinfo").json()["node"].clone()
 }

@@ -119,6 +119,12 @@ fn what_a_node_knows_and_has_told_is_shown() {
     net.done("boot 3");
     let about = net.done("nodeinfo n2");
     assert!(about.contains("\npredecessor  ") && about.contains("\nsuccessor    1 "), "{about}");
+    let connections: Vec<&str> = about.lines().filter(|line| line.starts_with("connection ")).collect();
+    assert_eq!(connections.len(), 2, "{about}");
+    for connection in connections {
+        assert!(connection.contains(" open since 2"), "{about}");
+        assert!(!connection.contains(" 0 sent") && !connection.contains(" 0 received"), "{about}");
+    }
     assert!(net.done("logs n2").contains("\"event\":\"ready\""));
     for command in ["nodeinfo n9", "logs n9", "leave n9", "kill n9"] {
         assert_eq!(net.refused(command), "chat: there is no node n9: chat net ps lists them\n");

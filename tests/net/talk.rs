@@ -4,8 +4,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use chord_chat::id::NodeHandle;
-use chord_chat::net::Config;
+use chord_chat::net::{Config, Stage};
 use tokio::net::TcpListener;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use crate::raw::free_address;
@@ -34,6 +35,27 @@ async fn what_arrives_is_counted_and_a_lookup_that_is_sent_again_only_once() {
     let (here, there) = (&a.controls.traffic, &b.controls.traffic);
     assert_eq!((here.sent(), here.received(), here.lookups()), (7, 7, 3));
     assert_eq!((there.sent(), there.received(), there.lookups()), (7, 7, 0));
+}
+
+#[tokio::test]
+async fn a_driver_tells_its_connections_and_when_they_have_ended() {
+    let (mut a, b) = Node::pair(&Config::default()).await;
+    assert_eq!(a.controls.traffic.connections().await, Some(vec![]));
+    a.ping(b.me, 1).await;
+    a.ping(b.me, 2).await;
+    let connections = a.controls.traffic.connections().await.unwrap();
+    let told: Vec<_> = connections.iter().map(|it| (it.peer, it.stage, it.sent, it.received)).collect();
+    assert_eq!(told, [(b.me, Stage::Open, 2, 2)]);
+    b.stop().await;
+    let over = timeout(PATIENCE, async {
+        while a.controls.traffic.connections().await != Some(vec![]) {
+            yield_now().await;
+        }
+    });
+    over.await.expect("a connection that has ended is told no longer");
+    let traffic = a.controls.traffic.clone();
+    a.stop().await;
+    assert_eq!(traffic.connections().await, None);
 }
 
 #[tokio::test]
@@ -153,7 +175,7 @@ async fn both_call_at_the_same_time_and_nothing_is_lost_or_doubled() {
             first.note(second.me, n).await;
             second.note(first.me, n).await;
             if round % 3 == 0 {
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         }
         for n in 0..5 {
