@@ -101,4 +101,10 @@ pub trait Machine {
     fn lookup(&self, _message: &Self::Message) -> Option<u64> {
         None
     }
+
+    /// What a message is about, in a word, for people who watch the messages of a node as they pass; nothing if they
+    /// are not shown it.
+    fn topic(_message: &Self::Message) -> Option<&'static str> {
+        None
+    }
 }

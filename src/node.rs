@@ -166,6 +166,14 @@ impl Machine for Node {
     fn lookup(&self, message: &Message<Payload>) -> Option<u64> {
         message.lookup_of(self.me())
     }
+
+    fn topic(message: &Message<Payload>) -> Option<&'static str> {
+        match message.payload() {
+            Some(payload) => payload.topic(),
+            None if message.is_of_lookup() => Some("lookup"),
+            None => Some("ring"),
+        }
+    }
 }
 
 /// The reaction to one input.
@@ -281,10 +289,11 @@ impl Turn<'_> {
         self.node.waiting.push_back((self.now + WAIT, key, request));
     }
 
-    /// Only private messages, and what nodes say about copies, are for this very node.
+    /// Only private messages, questions about the node itself, and what nodes say about copies, are for this very
+    /// node.
     fn on_receive(&mut self, request: Request<Payload>) {
         match request.payload {
-            Payload::Private(_) | Payload::Records(_) => self.on_request(request),
+            Payload::Private(_) | Payload::Survey | Payload::Records(_) => self.on_request(request),
             // A confused peer: all else is for the root of a key.
             _ => self.node.chord.drop_request(&request),
         }

@@ -56,6 +56,7 @@ const CHOICES: &[(&str, &str, &str)] = &[
     ("MemberChange", "src/chat/event.rs", "MemberChange"),
     ("RecordKey", "src/records/mod.rs", "RecordKey"),
     ("Statement", "src/records/mod.rs", "Statement"),
+    ("RecordKind", "src/chat/survey.rs", "RecordKind"),
     ("records::Why", "src/records/mod.rs", "Why"),
 ];
 

@@ -5,6 +5,7 @@
 use super::command::{Command, Refusal};
 use super::event::{Event, MessageId, Recipient};
 use super::payload::Payload;
+use super::survey::Surveyed;
 use super::value::Put;
 use super::{Chat, Context, Pending, Stage, join, leave, send};
 use crate::chord::Failure;
@@ -37,6 +38,8 @@ pub enum Ask {
     },
     /// All nodes, in the order of the ring, this one first, as far as they answer; answered by [`Answer::Way`].
     Ring,
+    /// What a node tells of its place and of what it keeps; answered by [`Answer::Survey`].
+    Survey(NodeHandle),
     /// Unites this ring with that of another node, if that is in another; answered by [`Answer::Done`].
     Unite(NodeHandle),
     /// The user says something, which is 1 to [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX) bytes; answered by
@@ -48,6 +51,8 @@ pub enum Ask {
     Leave(ChannelName),
     /// The newest messages of a channel, and how many at most; answered by [`Answer::Past`].
     Past(ChannelName, usize),
+    /// The channels that the user is in; answered by [`Answer::Channels`].
+    Channels,
 }
 
 /// What is answered.
@@ -71,12 +76,16 @@ pub enum Answer {
     },
     /// The way.
     Way(Box<Way>),
+    /// What the node tells of itself.
+    Survey(Box<Surveyed>),
     /// It is begun.
     Done,
     /// The message has this id, by which [`Event::Sent`] tells how far it comes.
     Queued(MessageId),
     /// What was said, oldest first.
     Past(Vec<Entry>),
+    /// The channels, in the order of their names.
+    Channels(Vec<ChannelName>),
     /// It does not fit what the user does, for this reason.
     Conflict(String),
     /// The root refuses, for this reason.
@@ -128,6 +137,11 @@ impl Chat {
                 let last = cx.chord.predecessor().unwrap_or(self.me);
                 cx.chord.trace(cx.now, last.id(), true)
             }
+            Ask::Survey(node) => cx.chord.request_to(cx.now, node, Payload::Survey),
+            Ask::Channels => {
+                let channels = self.joined().cloned().collect();
+                return answer(cx, ticket, Answer::Channels(channels));
+            }
             Ask::Past(channel, wanted) => return self.read_past_for(cx, ticket, channel, wanted),
             Ask::Say(to, text) => {
                 let queued = self.queue(cx, to, text).map(Answer::Queued);
@@ -158,11 +172,12 @@ impl Chat {
         }
     }
 
-    /// A program's question is answered by a root.
+    /// A program's question is answered by a root, or by the node that was named.
     pub(super) fn on_ask_answered(cx: &mut Context<'_>, ticket: Ticket, root: NodeHandle, payload: Payload) {
         let told = match payload {
             Payload::Value(value) => Answer::Value { value, root },
             Payload::Wrote { was_there } => Answer::Written { was_there, root },
+            Payload::Surveyed(surveyed) => Answer::Survey(Box::new(surveyed)),
             Payload::Refused(reason) => Answer::Refused(reason),
             _ => Answer::Refused(format!("{root} gave an answer that does not fit")),
         };

@@ -23,6 +23,7 @@ mod renew;
 pub mod restore;
 mod ring;
 mod send;
+pub mod survey;
 mod trace;
 pub(crate) mod value;
 mod who;
@@ -345,6 +346,7 @@ impl Chat {
             Payload::MailShown(ref shown) => self.on_mail_shown(cx, &request, shown.clone()),
             Payload::Put(ref put) => self.on_put(cx, &request, put.clone()),
             Payload::Get(ref key) => self.on_get(cx, &request, key),
+            Payload::Survey => Chat::on_survey(cx, &request),
             // A confused peer: these are no requests.
             _ => {}
         }

@@ -202,7 +202,8 @@ impl<P: Clone> Chord<P> {
     }
 
     /// Who has left in good order of late.
-    pub(super) fn departed(&self) -> impl Iterator<Item = NodeHandle> + '_ {
+    /// Those of whom this node knows that they have left in good order of late.
+    pub fn departed(&self) -> impl Iterator<Item = NodeHandle> + '_ {
         self.departed.iter().filter(|(_, until)| self.now < *until).map(|(node, _)| *node)
     }
 

@@ -164,6 +164,25 @@ impl<P> Message<P> {
             _ => None,
         }
     }
+
+    /// What the application says in it, if it does.
+    pub fn payload(&self) -> Option<&P> {
+        match self {
+            Message::Route(Route { body: Body::Request(payload), .. })
+            | Message::Reply { answer: Answer::Payload(payload), .. }
+            | Message::Request { payload, .. }
+            | Message::Tell(payload) => Some(payload),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks for the root of a key or the way there, or answers that.
+    pub fn is_of_lookup(&self) -> bool {
+        matches!(
+            self,
+            Message::Route(_) | Message::Reply { .. } | Message::GetNextHop { .. } | Message::NextHop { .. }
+        )
+    }
 }
 
 /// A peer that does not answer, and may be in another ring.

@@ -48,6 +48,8 @@ impl Refused {
             | Answer::Way(_)
             | Answer::Queued(_)
             | Answer::Past(_)
+            | Answer::Channels(_)
+            | Answer::Survey(_)
             | Answer::Done => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "this node gave an answer that does not fit".to_owned())
             }

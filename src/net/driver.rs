@@ -311,6 +311,9 @@ where
             self.last_lookup = number;
             self.peers.traffic.count_lookup();
         }
+        if to != self.machine.me() {
+            self.peers.traffic.pass(to, true, || M::topic(&message));
+        }
         self.peers.send(to, message);
     }
 
@@ -318,6 +321,7 @@ where
         let Some(batch) = self.peers.on_report(report) else { return };
         let from = batch.link.peer;
         for (i, message) in batch.messages.into_iter().enumerate() {
+            self.peers.traffic.pass(from, false, || M::topic(&message));
             self.handle(Input::Message { from, message });
             if i % TURN_INPUTS_MAX == TURN_INPUTS_MAX - 1 {
                 self.peers.flush();

@@ -45,4 +45,4 @@ pub use driver::{COMMANDS_MAX, Controls, Driver, EVENTS_MAX, News};
 pub use greeting::PROTOCOL_VERSION;
 pub use outbox::{OUTBOX_BYTES_MAX, OUTBOX_FRAMES_MAX};
 pub use parting::Parting;
-pub use traffic::Traffic;
+pub use traffic::{Passed, Traffic};

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::connections::{Asked, Connection};
+use crate::id::NodeHandle;
 
 /// How many readers may wait for the connections; more wait until there is room.
 const READERS_MAX: usize = 64;
 
-/// Reads one driver: its counters since its start, and its connections.
+/// How many messages are kept for a watcher; who is further behind misses the oldest.
+const PASSED_MAX: usize = 256;
+
+/// Reads one driver: its counters since its start, its connections, and the messages that pass.
 ///
 /// The driver's task alone counts, so nothing waits for anything: a reader may see one counter a
 /// moment before another.
@@ -18,6 +22,18 @@ const READERS_MAX: usize = 64;
 pub struct Traffic {
     counters: Arc<Counters>,
     ask: mpsc::Sender<Asked>,
+    passed: broadcast::Sender<Passed>,
+}
+
+/// A message that has passed between this node and another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Passed {
+    /// The other node.
+    pub peer: NodeHandle,
+    /// Whether it went there, or came from there.
+    pub is_sent: bool,
+    /// What it is about; see [`Machine::topic`](crate::machine::Machine::topic).
+    pub topic: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +47,7 @@ impl Traffic {
     /// A new one, and where it asks the driver.
     pub(super) fn new() -> (Traffic, mpsc::Receiver<Asked>) {
         let (ask, asked) = mpsc::channel(READERS_MAX);
-        (Traffic { counters: Arc::default(), ask }, asked)
+        (Traffic { counters: Arc::default(), ask, passed: broadcast::Sender::new(PASSED_MAX) }, asked)
     }
 
     /// The connections that the driver has now, in the order of the peers' ids; nothing if it has ended.
@@ -56,6 +72,21 @@ impl Traffic {
     /// One that is sent again is the same lookup, and one that this node can answer itself is none.
     pub fn lookups(&self) -> u64 {
         self.counters.lookups.load(Ordering::Relaxed)
+    }
+
+    /// The messages that pass from now on, those that have a topic: each when it is queued, or handed to the machine.
+    pub fn watch(&self) -> broadcast::Receiver<Passed> {
+        self.passed.subscribe()
+    }
+
+    /// A message passes, whose topic is told to whoever watches.
+    pub(super) fn pass(&self, peer: NodeHandle, is_sent: bool, topic: impl FnOnce() -> Option<&'static str>) {
+        if 0 < self.passed.receiver_count()
+            && let Some(topic) = topic()
+        {
+            // Whoever watched may have gone just now.
+            let _ = self.passed.send(Passed { peer, is_sent, topic });
+        }
     }
 
     pub(super) fn count_sent(&self, messages: u64) {
