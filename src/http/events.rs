@@ -24,7 +24,7 @@ use crate::time::Time;
 const EVENTS_MAX: usize = 1024;
 
 /// How often something is sent, so that a connection that nobody reads any more is noticed.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// The user's events, for whoever listens.
 #[derive(Clone, Debug)]

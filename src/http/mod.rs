@@ -13,9 +13,12 @@
 //! | `GET /dht/peers` | all nodes, in the order of the ring |
 //! | `PUT /dht/join` | unites the ring with those of other nodes |
 //! | `POST /dht/leave` | the node leaves in good order |
+//! | `GET /channels` | the channels that the user is in |
 //! | `GET`, `POST /channels/{name}/messages` | what was said in a channel; the user says something there |
 //! | `PUT`, `DELETE /channels/{name}/membership` | the user joins a channel, or leaves it |
 //! | `POST /users/{nick}/messages` | the user says something to a person |
+//! | `GET /` | a page: the ring as it changes, and the chat |
+//! | `GET /dht/watch` | the ring as it changes |
 //! | `GET /dht/peers/view`, `GET /db/view/{key}` | pages with the ring and the way to a key |
 //! | `GET /events` | the user's events as they come |
 //! | `GET /metrics` | figures for Prometheus |
@@ -28,12 +31,14 @@ mod asks;
 mod events;
 mod guard;
 mod metrics;
+mod page;
 mod reply;
 mod routes;
 mod serve;
 mod talk;
 mod token;
 mod views;
+mod watch;
 
 pub use self::asks::Asks;
 pub use self::events::Events;

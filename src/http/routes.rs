@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::asks::{ANSWER_TIME_MAX, Unanswered};
 use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Written};
 use super::serve::Site;
-use super::{events, guard, metrics, talk, views};
+use super::{events, guard, metrics, page, talk, views, watch};
 use crate::chat::ask::{Answer, Ask};
 use crate::id::NodeHandle;
 use crate::json::node;
@@ -54,15 +54,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Part {
 
 pub(super) fn router(site: Site) -> Router {
     Router::new()
+        .route("/", get(page::page))
+        .route("/page/{file}", get(page::file))
         .route("/nodeinfo", get(node_info))
         .route("/db/{key}", get(get_value).put(put_value).delete(delete_value))
         .route("/dht/find/{key}", get(find))
         .route("/dht/peers", get(peers))
         .route("/dht/peers/view", get(views::peers))
+        .route("/dht/watch", get(watch::watch))
         .route("/db/view/{key}", get(views::key))
         .route("/style.css", get(views::style))
         .route("/dht/join", put(join))
         .route("/dht/leave", post(leave))
+        .route("/channels", get(talk::channels))
         .route("/channels/{name}/messages", get(talk::messages).post(talk::say_in_channel))
         .route("/channels/{name}/membership", put(talk::join_channel).delete(talk::leave_channel))
         .route("/users/{nick}/messages", post(talk::say_to_person))

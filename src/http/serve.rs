@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::routes::router;
+use super::watch::Watch;
 use super::{Asks, Events, Token};
 use crate::net::Traffic;
 
@@ -35,10 +36,15 @@ pub(super) struct Site {
     pub(super) events: Events,
     pub(super) traffic: Traffic,
     pub(super) token: Token,
+    pub(super) watch: Watch,
     requests: Arc<AtomicU64>,
 }
 
 impl Site {
+    pub(super) fn new(asks: Asks, events: Events, traffic: Traffic, token: Token) -> Site {
+        Site { asks, events, traffic, token, watch: Watch::default(), requests: Arc::default() }
+    }
+
     pub(super) fn count_request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
@@ -50,7 +56,7 @@ impl Site {
 
 /// Serves the node over HTTP until it is dropped.
 pub async fn serve(listener: TcpListener, asks: Asks, events: Events, traffic: Traffic, token: Token) {
-    let app = router(Site { asks, events, traffic, token, requests: Arc::default() });
+    let app = router(Site::new(asks, events, traffic, token));
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = room.clone().acquire_owned().await else { return };

@@ -74,6 +74,22 @@ async fn begin(site: &Site, ask: Ask) -> Reply<StatusCode> {
     }
 }
 
+/// The channels that the user is in.
+#[derive(Serialize)]
+pub(super) struct Channels {
+    channels: Vec<String>,
+}
+
+pub(super) async fn channels(State(site): State<Site>) -> Reply<Json<Channels>> {
+    match site.asks.ask(Ask::Channels).await? {
+        Answer::Channels(channels) => {
+            let channels = channels.iter().map(|name| name.as_str().to_owned()).collect();
+            Ok(Json(Channels { channels }))
+        }
+        other => Err(Refused::other(other)),
+    }
+}
+
 /// Which messages of a channel are wanted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
+mod browser;
 mod client;
 mod node;
+mod page;
 
 use client::{Reply, Request};
 use node::Node;
@@ -357,6 +359,33 @@ fn a_token_in_a_file_is_the_same_at_every_start() {
     let mut again = Node::start("a", None, &arguments);
     again.token = token;
     assert_eq!(with_token(&again, "PUT", "/db/k", b"v").status, 201);
+}
+
+#[test]
+fn who_watches_the_ring_is_told_of_each_node_and_what_it_keeps() {
+    let [a, b, c] = ring();
+    assert_eq!(with_token(&a, "PUT", "/db/apple", b"red").status, 201);
+    for _ in 0..2 {
+        let told =
+            Request::new("GET", "/dht/watch").open(a.http).read_until(r#"{"event":"round","nodes":3}"#);
+        let events = told.lines().filter_map(|line| line.strip_prefix("data: "));
+        let events: Vec<Value> = events.map(|event| serde_json::from_str(event).unwrap()).collect();
+        for node in [&a, &b, &c] {
+            let is_of_node = |event: &&Value| {
+                event["event"] == "node" && event["node"]["addr"] == json!(node.addr().to_string())
+            };
+            let told = events.iter().rfind(is_of_node).unwrap();
+            assert_eq!(told["successors"].as_array().unwrap().len(), 2);
+            let values = told["kept"].as_array().unwrap().iter().filter(|kept| kept["kind"] == "value");
+            assert_eq!(values.count(), 1);
+        }
+        let roots = |event: &Value| {
+            event["kept"]
+                .as_array()
+                .is_some_and(|kept| kept.iter().any(|kept| kept["kind"] == "value" && kept["root"] == true))
+        };
+        assert_eq!(events.iter().filter(|event| roots(event)).count(), 1);
+    }
 }
 
 #[test]

@@ -23,8 +23,8 @@ const DOCUMENTS: &[&str] = &[
     "docs/protocol.md",
 ];
 
-/// How many lines the overview may have.
-const ARCHITECTURE_LINES_MAX: usize = 200;
+/// How many lines the overview may have before its table of dependencies.
+const ARCHITECTURE_LINES_MAX: usize = 175;
 
 /// With what a line of prose ends.
 const ENDS: &[char] = &['.', ':', '?', '!', ')'];
@@ -103,7 +103,8 @@ fn the_code_map_has_every_module_and_no_other() {
     let entries = section(&text, "## Code map").lines().filter_map(|line| line.strip_prefix("### `"));
     let mapped: BTreeSet<_> = entries.flat_map(|entry| entry.split('`').step_by(2)).map(module_of).collect();
     assert_eq!(mapped, modules());
-    assert!(text.lines().count() < ARCHITECTURE_LINES_MAX, "an overview is short");
+    let (overview, _) = text.split_once("## Dependencies").unwrap();
+    assert!(overview.lines().count() < ARCHITECTURE_LINES_MAX, "an overview is short");
 }
 
 fn module_of(entry: &str) -> String {

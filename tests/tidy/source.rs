@@ -41,7 +41,7 @@ pub fn sources(directory: &str) -> Vec<Source> {
 pub fn all_texts() -> Vec<(String, String)> {
     let mut paths = vec!["Cargo.toml".to_owned(), "README.md".to_owned()];
     paths.extend([".ci", "src", "tests", "benches", "examples", "docs"].into_iter().flat_map(files));
-    let is_text = |path: &String| !path.ends_with(".svg");
+    let is_text = |path: &String| !path.ends_with(".svg") && !path.ends_with(".png");
     paths.into_iter().filter(is_text).map(|path| (path.clone(), read(&path))).collect()
 }
 
