@@ -114,6 +114,7 @@ impl IntoResponse for Refused {
 pub(super) struct NodeInfo {
     node: Node,
     nick: String,
+    since: String,
     predecessor: Option<Node>,
     successors: Vec<Node>,
     fingers: Vec<Finger>,
@@ -130,6 +131,7 @@ impl NodeInfo {
         NodeInfo {
             node: node(&about.node),
             nick: about.nick.to_string(),
+            since: rfc3339(traffic.since()),
             predecessor: about.predecessor.as_ref().map(node),
             successors: about.successors.iter().map(node).collect(),
             fingers: about.fingers.iter().map(|(exponent, at)| finger(*exponent, at)).collect(),

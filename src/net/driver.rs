@@ -134,7 +134,7 @@ where
     /// `clock` is the one that told the machine the time at its start.
     pub fn new(machine: M, listener: TcpListener, config: Config, clock: Clock) -> (Driver<M>, Controls<M>) {
         let greeter = Greeter { me: machine.me(), config };
-        let (traffic, asked) = Traffic::new();
+        let (traffic, asked) = Traffic::new(clock.now());
         let (peers, reports) = Peers::new(greeter, clock, traffic.clone());
         let (command_sender, commands) = mpsc::channel(COMMANDS_MAX);
         let (news, news_receiver) = mpsc::channel(EVENTS_MAX);

@@ -7,6 +7,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::connections::{Asked, Connection};
 use crate::id::NodeHandle;
+use crate::time::Time;
 
 /// How many readers may wait for the connections; more wait until there is room.
 const READERS_MAX: usize = 64;
@@ -20,6 +21,7 @@ const PASSED_MAX: usize = 256;
 /// moment before another.
 #[derive(Clone, Debug)]
 pub struct Traffic {
+    since: Time,
     counters: Arc<Counters>,
     ask: mpsc::Sender<Asked>,
     passed: broadcast::Sender<Passed>,
@@ -44,10 +46,15 @@ struct Counters {
 }
 
 impl Traffic {
-    /// A new one, and where it asks the driver.
-    pub(super) fn new() -> (Traffic, mpsc::Receiver<Asked>) {
+    /// A new one, for a driver that is made at this time, and where it asks that.
+    pub(super) fn new(since: Time) -> (Traffic, mpsc::Receiver<Asked>) {
         let (ask, asked) = mpsc::channel(READERS_MAX);
-        (Traffic { counters: Arc::default(), ask, passed: broadcast::Sender::new(PASSED_MAX) }, asked)
+        (Traffic { since, counters: Arc::default(), ask, passed: broadcast::Sender::new(PASSED_MAX) }, asked)
+    }
+
+    /// When the driver was made.
+    pub fn since(&self) -> Time {
+        self.since
     }
 
     /// The connections that the driver has now, in the order of the peers' ids; nothing if it has ended.
