@@ -22,7 +22,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How many bytes of a log are shown at a time.
 const PART_BYTES: usize = 64 * 1024;
 
-fn short(peer: Option<&Peer>) -> &str {
+/// The beginning of a node's id.
+pub(super) fn short(peer: Option<&Peer>) -> &str {
     peer.map_or("-", |peer| peer.id.get(..DIGITS).unwrap_or(&peer.id))
 }
 

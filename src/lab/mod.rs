@@ -12,6 +12,7 @@ mod client;
 mod options;
 mod process;
 mod look;
+mod monitor;
 mod state;
 mod stop;
 mod values;
@@ -51,6 +52,7 @@ async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
         Command::Ps => look::ps(&lab).await,
         Command::Nodeinfo { node } => look::node_info(&lab, &node).await,
         Command::Logs { node, follow } => look::logs(&lab, &node, follow).await,
+        Command::Monitor { once, json } => monitor::monitor(&lab, monitor::Manner { once, json }).await,
         Command::Find { key, linear } => look::find(&lab, &key, linear).await,
         Command::Store { value } => values::put(&lab, &value, value.as_bytes()).await,
         Command::Put { key, value } => values::put(&lab, &key, value.as_bytes()).await,

@@ -13,6 +13,7 @@ Examples:
   chat net storemany 100 > words   100 words, through random nodes
   chat net lookup \"$(head -1 words)\"
   chat net ps
+  chat net monitor                 all nodes on the whole screen, as they are now
   chat net kill n3                 as if its machine had lost power
   chat net killall
 
@@ -63,6 +64,15 @@ pub enum Command {
         /// Go on as it tells more.
         #[arg(short, long)]
         follow: bool,
+    },
+    /// Show all nodes on the whole screen, as they are now, until q is pressed.
+    Monitor {
+        /// Print one table as text and end, after two looks that are a second apart.
+        #[arg(long)]
+        once: bool,
+        /// Print one JSON object per line: one for each look, or with --once one alone.
+        #[arg(long)]
+        json: bool,
     },
     /// Find the node that is responsible for a key, and show the way there, hop by hop.
     Find {

@@ -10,7 +10,7 @@ mod moment;
 mod pending;
 pub mod safe;
 pub mod session;
-mod signals;
+pub(crate) mod signals;
 mod terminal;
 pub mod text;
 mod turn;

@@ -22,7 +22,8 @@ impl Net {
         self.0.path()
     }
 
-    fn command(&self, command: &str) -> Command {
+    /// A command of `chat net` for this network.
+    pub fn command(&self, command: &str) -> Command {
         let mut chat = Command::new(env!("CARGO_BIN_EXE_chat"));
         chat.args(["net", "--dir"]).arg(self.dir()).args(command.split(' ')).env("RUST_BACKTRACE", "0");
         chat
