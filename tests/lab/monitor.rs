@@ -191,7 +191,7 @@ fn a_script_gets_one_table_as_text_or_as_json() {
     }
     assert_eq!(
         net.refused("monitor"),
-        "chat: the monitor needs a terminal: where there is none, use --once or --json\n"
+        "chat: the monitor needs a terminal that can move its cursor: where there is none, use --once or --json\n"
     );
 }
 

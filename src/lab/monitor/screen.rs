@@ -1,5 +1,6 @@
 //! The terminal while the monitor has it, and how it is given back.
 
+use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::thread;
 
@@ -27,9 +28,10 @@ impl Screen {
     ///
     /// If there is none, or it cannot be used.
     pub(super) fn take() -> anyhow::Result<Screen> {
+        let has_no_cursor = env::var_os("TERM").is_none_or(|term| term == "dumb");
         ensure!(
-            io::stdin().is_terminal() && io::stdout().is_terminal(),
-            "the monitor needs a terminal: where there is none, use --once or --json"
+            io::stdin().is_terminal() && io::stdout().is_terminal() && !has_no_cursor,
+            "the monitor needs a terminal that can move its cursor: where there is none, use --once or --json"
         );
         match ratatui::try_init() {
             Ok(terminal) => Ok(Screen { terminal }),
@@ -89,7 +91,6 @@ pub(super) fn keys() -> anyhow::Result<mpsc::Receiver<Event>> {
 
 #[cfg(test)]
 mod tests {
-    use std::env;
     use std::process::Command;
 
     use super::*;
@@ -109,7 +110,10 @@ mod tests {
     fn a_panic_gives_the_terminal_back_before_it_is_reported() {
         let mut program = Command::new(env::current_exe().unwrap());
         let this = module_path!().split_once("::").unwrap().1;
-        program.args([&format!("{this}::the_program"), "--exact", "--nocapture"]).env(IS_PROGRAM, "1");
+        program
+            .args([&format!("{this}::the_program"), "--exact", "--nocapture"])
+            .env(IS_PROGRAM, "1")
+            .env("TERM", "xterm");
         let mut terminal = rexpect::session::spawn_command(program, Some(10_000)).unwrap();
         let before = terminal.exp_string("\u{1b}[?1049h").unwrap();
         assert!(!before.contains("as it was told"), "{before}");
