@@ -109,7 +109,6 @@ fn a_node_that_is_silent_is_shown_so_and_keeps_nobody_waiting() {
     assert!(0 < screen.coloured(), "a silent node has another colour");
     assert_eq!(plain.coloured(), 0, "NO_COLOR is set");
     // Others are looked at all the same: it is seen within the second that it takes them.
-    net.done("put apple red");
     net.end_without_telling(net.pids()[2]);
     screen.wait_for("n3", "gone");
     screen.wait_for("n2", "silent");
