@@ -9,8 +9,8 @@
 //!
 //! How many nodes there are: the root, and whoever has been in reach of it, running, not frozen and ready for
 //! [`SETTLED`].
-//! The nodes of a small ring need a moment to hear of one another, and who has come since then knows no other ring
-//! than its neighbours do: so for such a root, those count whom they know, and have had in reach as well.
+//! The nodes of a small ring need a moment to hear of one another, and who has come since then, or was frozen, knows no
+//! other ring than its neighbours do: so for such a root, those count whom they know, and have had in reach as well.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -181,7 +181,7 @@ impl Oracle {
         };
         let mut ring = vec![root];
         let mut others: BTreeSet<NodeHandle> = BTreeSet::new();
-        if has_come(root) {
+        if has_come(root) && has_long(network.awake_since(root)) {
             others.extend(self.people.keys());
         } else {
             ring.extend(known_by(root));
