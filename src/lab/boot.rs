@@ -1,20 +1,26 @@
 //! `boot`, `add`, `addmany`: starts nodes, and waits until they are one ring.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use indicatif::ProgressBar;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::hosted::Request;
+use super::hosts::{Program, Remote, Site};
+use super::link::Link;
+use super::options::On;
 use super::process::LOOK_EVERY;
 use super::state::{At, Lab, Locked, Node, one_of};
-use super::{client, process, say};
+use super::{client, hosts, process, say};
 
 /// How long a node may take until it is in the ring.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
@@ -22,9 +28,13 @@ const START_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long the ring may take until every node knows its neighbours.
 const RING_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long another machine may take to start its nodes: what starting takes, and the way there.
+const START_ELSEWHERE_TIME_MAX: Duration = Duration::from_secs(40);
+
 /// `boot`.
-pub(super) async fn boot(lab: &Lab, count: i64) -> anyhow::Result<()> {
+pub(super) async fn boot(lab: &Lab, count: i64, on: &On) -> anyhow::Result<()> {
     let mut locked = lab.lock()?;
+    check_all_are_reached(&locked)?;
     let running = locked.state.nodes.iter().filter(|node| node.runs()).count();
     if 0 < running {
         bail!(
@@ -36,19 +46,34 @@ pub(super) async fn boot(lab: &Lab, count: i64) -> anyhow::Result<()> {
         let gone = super::nodes(gone);
         say(&format!("{gone} of before no longer there: forgotten"))?;
     }
-    start_and_tell(&mut locked, lab, count).await
+    locked.state.sites.clear();
+    start_and_tell(&mut locked, lab, count, on).await
 }
 
 /// `add` and `addmany`.
-pub(super) async fn add(lab: &Lab, count: i64) -> anyhow::Result<()> {
+pub(super) async fn add(lab: &Lab, count: i64, on: &On) -> anyhow::Result<()> {
     let mut locked = lab.lock()?;
     lab.running()?;
-    start_and_tell(&mut locked, lab, count).await
+    check_all_are_reached(&locked)?;
+    start_and_tell(&mut locked, lab, count, on).await
 }
 
-async fn start_and_tell(locked: &mut Locked<'_>, lab: &Lab, count: i64) -> anyhow::Result<()> {
+/// Of a ring a part of which is not seen, nobody can tell whether it is one.
+fn check_all_are_reached(locked: &Locked<'_>) -> anyhow::Result<()> {
+    let Some(node) = locked.state.nodes.iter().find(|node| node.is_away()) else { return Ok(()) };
+    node.link().map(|_| ()).with_context(|| {
+        let file = locked.file();
+        format!(
+            "nothing is started; if that machine is gone for good, take its nodes out of {}",
+            file.display()
+        )
+    })
+}
+
+async fn start_and_tell(locked: &mut Locked<'_>, lab: &Lab, count: i64, on: &On) -> anyhow::Result<()> {
     let began = Instant::now();
     locked.state.forget_gone();
+    prepare_sites(locked, lab, on).await?;
     let progress = ProgressBar::new(u64::try_from(count).unwrap_or_default());
     // The others join through nodes that are there.
     let alone = locked.state.nodes.is_empty();
@@ -68,16 +93,99 @@ async fn start_and_tell(locked: &mut Locked<'_>, lab: &Lab, count: i64) -> anyho
     say(&format!("{names}: one ring of {ring}, after {took:.1} s"))
 }
 
-/// Starts so many nodes at once, and waits until each is in the ring.
+/// Learns on which machines to start nodes, and copies the program to each that does not have it.
+async fn prepare_sites(locked: &mut Locked<'_>, lab: &Lab, on: &On) -> anyhow::Result<()> {
+    if on.hosts.is_none() && locked.state.sites.iter().all(|site| site.remote.is_none()) {
+        return Ok(());
+    }
+    let program = Arc::new(Program::this()?);
+    if let Some(file) = &on.hosts {
+        locked.state.sites = hosts::read(file, &on.ssh, &lab.dir_elsewhere(), &program.name)?;
+    }
+    hosts::check_reach(&locked.state.sites, &locked.state.nodes)?;
+    let mut installing = JoinSet::new();
+    for remote in locked.state.sites.iter_mut().filter_map(|site| site.remote.as_mut()) {
+        remote.program.clone_from(&program.name);
+        let (remote, program, token) = (remote.clone(), program.clone(), lab.token.clone());
+        installing.spawn(async move { remote.install(&program, &token).await });
+    }
+    while let Some(installed) = installing.join_next().await {
+        installed.context("copying was broken off")??;
+    }
+    Ok(())
+}
+
+/// Starts so many nodes at once, each on the machine whose turn it is, and waits until each is in the ring.
 async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &ProgressBar) -> anyhow::Result<()> {
-    let there: Vec<At> = locked.state.nodes.iter().filter_map(|node| node.at).collect();
-    let mut started = Vec::new();
+    let through: Vec<_> = locked.state.nodes.iter().filter_map(|node| node.at).map(|at| at.addr).collect();
+    let mut here = Start { ip: Ipv4Addr::LOCALHOST.into(), names: Vec::new(), through };
+    let mut elsewhere: BTreeMap<Remote, Start> = BTreeMap::new();
     for _ in 0..count {
-        let bootstrap = if there.is_empty() { None } else { Some(one_of(&there)?.addr) };
-        let name = locked.state.new_name();
-        let child = spawn(lab, &name, bootstrap)?;
+        let (name, Site { ip, remote }) = locked.state.next();
+        let Some(remote) = remote else {
+            here.ip = ip;
+            here.names.push(name);
+            continue;
+        };
+        locked.state.nodes.push(Node::new(name.clone(), Some(remote.clone())));
+        let start = Start { ip, names: Vec::new(), through: here.through.clone() };
+        elsewhere.entry(remote).or_insert(start).names.push(name);
+    }
+    if elsewhere.is_empty() {
+        return start_here(locked, lab, &here, progress).await;
+    }
+    // Whoever ends this command now knows of them all the same.
+    locked.save()?;
+    let mut asked = JoinSet::new();
+    for (remote, start) in elsewhere {
+        asked.spawn(async move {
+            let link = Link::open_for(&remote, BTreeSet::new()).await?;
+            link.ask(Request::Start(start), START_ELSEWHERE_TIME_MAX).await
+        });
+    }
+    let mut result = start_here(locked, lab, &here, progress).await;
+    while let Some(answer) = asked.join_next().await {
+        result = result.and(answer.context("a request was broken off")?.map(|_| ()));
+    }
+    learn_what_was_started(locked, lab).await?;
+    result
+}
+
+/// Asks the other machines: what one of them has started in vain, or not at all, is forgotten.
+async fn learn_what_was_started(locked: &mut Locked<'_>, lab: &Lab) -> anyhow::Result<()> {
+    locked.save()?;
+    locked.state = lab.clone().linked(None).await?.state()?;
+    let nodes = &mut locked.state.nodes;
+    nodes.retain(|node| node.at.is_some() || node.is_away());
+    // In the order in which they were named: the longer of two names has the larger number.
+    nodes.sort_by(|one, other| (one.name.len(), &one.name).cmp(&(other.name.len(), &other.name)));
+    locked.save()
+}
+
+/// Nodes that are to be started on one machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Start {
+    /// Where they listen.
+    ip: IpAddr,
+    /// How they are named.
+    names: Vec<String>,
+    /// The nodes through which they join, each through one of them; without any, they begin a ring.
+    through: Vec<SocketAddr>,
+}
+
+/// Starts nodes on this machine at once, and waits until each is in the ring.
+pub(super) async fn start_here(
+    locked: &mut Locked<'_>,
+    lab: &Lab,
+    start: &Start,
+    progress: &ProgressBar,
+) -> anyhow::Result<()> {
+    let mut started = Vec::new();
+    for name in &start.names {
+        let bootstrap = if start.through.is_empty() { None } else { Some(one_of(&start.through)?) };
+        let child = spawn(lab, name, start.ip, bootstrap)?;
         if let Some(began) = process::beginning(child.id()) {
-            locked.state.nodes.push(Node { name: name.clone(), pid: child.id(), began, at: None });
+            locked.state.nodes.push(Node { pid: child.id(), began, ..Node::new(name.clone(), None) });
             // Whoever ends this command now knows of it all the same.
             locked.save()?;
         }
@@ -86,16 +194,16 @@ async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &Progre
     let deadline = Instant::now() + START_TIME_MAX;
     let mut failure = None;
     for (name, mut child) in started {
-        match wait_until_ready(lab, &name, &mut child, deadline).await {
+        match wait_until_ready(lab, name, &mut child, deadline).await {
             Ok(at) => locked
                 .state
                 .nodes
                 .iter_mut()
-                .filter(|node| node.name == name)
+                .filter(|node| node.name == *name)
                 .for_each(|node| node.at = Some(at)),
             Err(error) => {
                 let _ = child.kill().and_then(|()| child.wait());
-                locked.state.nodes.retain(|node| node.name != name);
+                locked.state.nodes.retain(|node| node.name != *name);
                 failure.get_or_insert(error);
             }
         }
@@ -105,13 +213,14 @@ async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &Progre
     failure.map_or(Ok(()), Err)
 }
 
-fn spawn(lab: &Lab, name: &str, bootstrap: Option<SocketAddr>) -> anyhow::Result<Child> {
+fn spawn(lab: &Lab, name: &str, ip: IpAddr, bootstrap: Option<SocketAddr>) -> anyhow::Result<Child> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     let path = lab.log_file(name);
     let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     let errors = log.try_clone().context("cannot write the log twice")?;
     let mut command = Command::new(&program);
-    command.args(["--nick", name, "--addr", "127.0.0.1:0", "--http", "127.0.0.1:0", "--http-token-file"]);
+    let addr = SocketAddr::new(ip, 0).to_string();
+    command.args(["--nick", name, "--addr", &addr, "--http", "127.0.0.1:0", "--http-token-file"]);
     command.arg(lab.token_file()).args(["--headless", "--json", "--ephemeral"]);
     if let Some(bootstrap) = bootstrap {
         command.args(["--bootstrap", &bootstrap.to_string()]);

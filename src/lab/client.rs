@@ -1,6 +1,5 @@
 //! Asks nodes over HTTP.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -12,6 +11,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -81,11 +81,26 @@ async fn ask(
     path: &str,
     body: &[u8],
 ) -> anyhow::Result<Answer> {
+    let link = node.link()?;
     if !node.runs() {
         bail!("{} does not run any more", node.name);
     }
     let at = node.at()?.http;
-    let asked = exchange(at, header, method, path, Bytes::copy_from_slice(body));
+    let mut request = Request::builder().method(method).uri(path).header(HOST, at.to_string());
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body)))?;
+    let asked = async {
+        match link {
+            Some(link) => exchange(link.connect(at.port()).await?, request).await,
+            None => {
+                let stream = TcpStream::connect(at).await?;
+                stream.set_nodelay(true)?;
+                exchange(stream, request).await
+            }
+        }
+    };
     match timeout(ANSWER_TIME_MAX, asked).await {
         Ok(answer) => answer.with_context(|| format!("{} at {at} cannot be asked", node.name)),
         Err(_) => {
@@ -95,24 +110,15 @@ async fn ask(
 }
 
 async fn exchange(
-    at: SocketAddr,
-    header: Option<(HeaderName, String)>,
-    method: Method,
-    path: &str,
-    body: Bytes,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Full<Bytes>>,
 ) -> anyhow::Result<Answer> {
-    let stream = TcpStream::connect(at).await?;
-    stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the answer; what fails on it, the answer tells.
     tokio::spawn(async move {
         let _ = connection.await;
     });
-    let mut request = Request::builder().method(method).uri(path).header(HOST, at.to_string());
-    if let Some((name, value)) = header {
-        request = request.header(name, value);
-    }
-    let answer = sender.send_request(request.body(Full::new(body))?).await?;
+    let answer = sender.send_request(request).await?;
     let status = answer.status();
     let body =
         Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow!(error))?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,8 +11,9 @@ use tokio::time::sleep;
 
 use super::boot::{Connection, Finger, Peer, Place, place};
 use super::client::{get, path_of};
+use super::hosted::Request;
 use super::state::{Lab, Node};
-use super::{process, say};
+use super::{link, say};
 
 /// How many digits of an id are shown where there is little room.
 const DIGITS: usize = 8;
@@ -31,8 +33,8 @@ pub(super) fn short(peer: Option<&Peer>) -> &str {
 pub(super) async fn ps(lab: &Lab) -> anyhow::Result<()> {
     let nodes = lab.state()?.nodes;
     say(&format!(
-        "{:<6} {:>8} {:<8} {:<21} {:<21} {:<8} {:<8} {:>7} {:>7} {:>8}",
-        "NODE", "PID", "ID", "ADDRESS", "HTTP", "BEFORE", "NEXT", "ROOT OF", "COPIES", "KiB"
+        "{:<6} {:>8} {:<8} {:<21} {:<21} {:<8} {:<8} {:>7} {:>7} {:>8} {}",
+        "NODE", "PID", "ID", "ADDRESS", "HTTP", "BEFORE", "NEXT", "ROOT OF", "COPIES", "KiB", "HOST"
     ))?;
     let asked: Vec<_> =
         nodes.iter().cloned().map(|node| tokio::spawn(async move { place(&node).await })).collect();
@@ -44,19 +46,20 @@ pub(super) async fn ps(lab: &Lab) -> anyhow::Result<()> {
 }
 
 fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
-    let Node { name, pid, at, .. } = node;
+    let Node { name, pid, at, remote, .. } = node;
+    let host = remote.as_ref().map_or(".", |remote| &remote.host);
     let http = at.map_or_else(String::new, |at| at.http.to_string());
     let head = format!("{name:<6} {pid:>8}");
     match place {
         Ok(place) => format!(
-            "{head} {:<8} {:<21} {http:<21} {:<8} {:<8} {:>7} {:>7} {:>8}",
+            "{head} {:<8} {:<21} {http:<21} {:<8} {:<8} {:>7} {:>7} {:>8} {host}",
             short(Some(&place.node)),
             place.node.addr,
             short(place.predecessor.as_ref()),
             short(place.successors.first()),
             place.records_as_root,
             place.records_as_copy,
-            process::memory(*pid).map_or("-".to_owned(), |memory| memory.to_string()),
+            node.memory().map_or("-".to_owned(), |memory| memory.to_string()),
         ),
         Err(error) => format!("{head} {error:#}"),
     }
@@ -72,11 +75,16 @@ pub(super) async fn node_info(lab: &Lab, name: &str) -> anyhow::Result<()> {
 /// All that a node says of itself, in lines.
 pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec<String>> {
     let peer = |peer: &Peer| format!("{} {}", peer.id, peer.addr);
+    let on = node.remote.as_ref().map(|remote| format!(" on {}", remote.host)).unwrap_or_default();
+    let log = match &node.remote {
+        None => lab.log_file(&node.name),
+        Some(remote) => Lab::log_file_in(Path::new(&remote.dir), &node.name),
+    };
     let mut lines = vec![
         format!("name         {}, process {}", node.name, node.pid),
         format!("node         {}", peer(&place.node)),
-        format!("HTTP         http://{}", node.at()?.http),
-        format!("log          {}", lab.log_file(&node.name).display()),
+        format!("HTTP         http://{}{on}", node.at()?.http),
+        format!("log          {}{on}", log.display()),
         format!("records      {} as root, {} as copy", place.records_as_root, place.records_as_copy),
         format!("messages     {} sent, {} received", place.messages_sent, place.messages_received),
         format!("lookups      {}", place.lookups),
@@ -102,13 +110,26 @@ pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec
 /// `logs`.
 pub(super) async fn logs(lab: &Lab, name: &str, follow: bool) -> anyhow::Result<()> {
     let node = lab.node(name)?;
+    if let Some(link) = node.link()? {
+        let name = name.to_owned();
+        link.ask(Request::Log { name, follow }, link::REACH_TIME_MAX).await?;
+        return link.copy_rest().await;
+    }
+    show_log(&node, open_log(lab, name)?, follow).await
+}
+
+pub(super) fn open_log(lab: &Lab, name: &str) -> anyhow::Result<File> {
     let path = lab.log_file(name);
-    let mut log = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    File::open(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+pub(super) async fn show_log(node: &Node, mut log: File, follow: bool) -> anyhow::Result<()> {
     let mut part = vec![0; PART_BYTES];
     loop {
         // What a node tells last, it has told before it ends.
         let runs = node.runs();
-        let count = log.read(&mut part).with_context(|| format!("cannot read {}", path.display()))?;
+        let count =
+            log.read(&mut part).with_context(|| format!("the log of {} cannot be read", node.name))?;
         super::write(&part[..count])?;
         match count {
             0 if !follow || !runs => return Ok(()),

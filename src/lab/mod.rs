@@ -6,9 +6,13 @@
 //! One network is one directory: `net.json` says which nodes there are, `token` has what lets the commands change
 //! them, and each node has a file for what it tells.
 //! A node is a process of its own that goes on when the command has ended: `chat --headless --http`.
+//! On another machine, this same program looks after its nodes, and is asked by ssh.
 
 mod boot;
 mod client;
+mod hosted;
+mod hosts;
+mod link;
 mod options;
 mod process;
 mod look;
@@ -22,8 +26,8 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 
-use self::options::Command;
 pub use self::options::Options;
+use self::options::{Command, On};
 use self::state::Lab;
 use crate::repl;
 
@@ -44,11 +48,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
-    let lab = Lab::new(dir)?;
+    let lab = Lab::new(dir)?.linked(command.node()).await?;
     match command {
-        Command::Boot { count } => boot::boot(&lab, count).await,
-        Command::Add => boot::add(&lab, 1).await,
-        Command::Addmany { count } => boot::add(&lab, count).await,
+        Command::Boot { count, on } => boot::boot(&lab, count, &on).await,
+        Command::Add => boot::add(&lab, 1, &On::default()).await,
+        Command::Addmany { count, on } => boot::add(&lab, count, &on).await,
         Command::Ps => look::ps(&lab).await,
         Command::Nodeinfo { node } => look::node_info(&lab, &node).await,
         Command::Logs { node, follow } => look::logs(&lab, &node, follow).await,
@@ -64,6 +68,7 @@ async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
         Command::Leave { node } => stop::leave(&lab, &node).await,
         Command::Kill { node } => stop::kill(&lab, &node).await,
         Command::Killall => stop::kill_all(&lab).await,
+        Command::Hosted => hosted::serve(&lab).await,
     }
 }
 
@@ -87,6 +92,12 @@ impl std::error::Error for NotRead {}
 /// Writes a line for the user.
 fn say(line: &str) -> anyhow::Result<()> {
     write((line.to_owned() + "\n").as_bytes())
+}
+
+/// Tells what does not end the command.
+fn warn(line: &str) {
+    // A standard error that is closed is no failure.
+    let _ = writeln!(io::stderr(), "chat: {}", repl::safe::line(line));
 }
 
 /// Writes what somebody has kept: as it is, but on a terminal without the power to command that.

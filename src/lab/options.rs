@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 /// How many nodes are started at a time: each is a process.
 const NODES_MAX: i64 = 1024;
@@ -16,6 +16,7 @@ Examples:
   chat net monitor                 all nodes on the whole screen, as they are now
   chat net kill n3                 as if its machine had lost power
   chat net killall
+  chat net boot 8 --hosts FILE     the same on the machines in a file, by ssh
 
 A node is named as ps names it, as n3.
 Exit status: 0 done, 1 it could not be done, for the reason on standard error, 2 wrong usage.";
@@ -41,6 +42,9 @@ pub enum Command {
         /// How many.
         #[arg(value_name = "COUNT", default_value_t = 2, value_parser = count())]
         count: i64,
+        /// On which machines.
+        #[command(flatten)]
+        on: On,
     },
     /// Start one more node, which joins the ring through one that runs.
     Add,
@@ -49,6 +53,9 @@ pub enum Command {
         /// How many.
         #[arg(value_name = "COUNT", value_parser = count())]
         count: i64,
+        /// On which machines.
+        #[command(flatten)]
+        on: On,
     },
     /// List the nodes.
     Ps,
@@ -132,6 +139,38 @@ pub enum Command {
     },
     /// End all nodes of this network at once.
     Killall,
+    /// Look after the nodes on this machine for a network on another one, which asks on standard input.
+    #[command(hide = true)]
+    Hosted,
+}
+
+/// On which machines nodes are started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct On {
+    /// Start them on the machines in a file, one after the other, and not on this one alone.
+    ///
+    /// Each of its lines is a host as ssh knows it, a blank, and the IP address at which its nodes listen and all
+    /// others reach them; a dot for the host is this machine, and what follows a # is for people.
+    /// The program is copied there, and what is added later is started there as well.
+    #[arg(long, value_name = "FILE")]
+    pub hosts: Option<PathBuf>,
+
+    /// The command for ssh, with what it is to be told, as \"ssh -F FILE\"; it must not need a password.
+    #[arg(long, value_name = "COMMAND", default_value = "ssh", requires = "hosts")]
+    pub ssh: String,
+}
+
+impl Command {
+    /// The only node that it concerns, if there is one.
+    pub(super) fn node(&self) -> Option<&str> {
+        match self {
+            Command::Nodeinfo { node }
+            | Command::Logs { node, .. }
+            | Command::Leave { node }
+            | Command::Kill { node } => Some(node),
+            _ => None,
+        }
+    }
 }
 
 fn count() -> clap::builder::RangedI64ValueParser<i64> {
@@ -157,8 +196,17 @@ mod tests {
 
     #[test]
     fn a_ring_has_two_nodes_unless_the_user_says_how_many() {
-        assert_eq!(parse("boot").unwrap(), Command::Boot { count: 2 });
-        assert_eq!(parse("boot 64").unwrap(), Command::Boot { count: 64 });
-        assert!(parse("boot 0").is_err() && parse("boot 1025").is_err() && parse("addmany").is_err());
+        let booted = |arguments: &str| match parse(arguments).unwrap() {
+            Command::Boot { count, on } => (count, on.hosts, on.ssh),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(booted("boot"), (2, None, "ssh".to_owned()));
+        assert_eq!(booted("boot 64 --hosts f"), (64, Some("f".into()), "ssh".to_owned()));
+        assert!(
+            parse("boot --ssh x").is_err()
+                && parse("boot 0").is_err()
+                && parse("boot 1025").is_err()
+                && parse("addmany").is_err()
+        );
     }
 }

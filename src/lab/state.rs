@@ -2,16 +2,23 @@
 //!
 //! Two commands may run at a time: who changes the file holds a lock meanwhile, and replaces it as a whole.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
-use super::process;
+use super::hosted::Seen;
+use super::hosts::{Remote, Site};
+use super::link::Link;
+use super::{process, warn};
 use crate::http::Token;
+use crate::id::Id;
 use crate::store::data_root;
 
 /// The directory of one network.
@@ -19,6 +26,8 @@ use crate::store::data_root;
 pub(super) struct Lab {
     dir: PathBuf,
     pub(super) token: Token,
+    /// The connections of this command to other machines.
+    links: BTreeMap<Remote, Arc<Link>>,
 }
 
 /// The nodes of a network.
@@ -26,11 +35,14 @@ pub(super) struct Lab {
 pub(super) struct State {
     /// The number in the newest name: none is given twice.
     last: u32,
+    /// On which machines nodes are started; without any, on this one, on loopback.
+    #[serde(default)]
+    pub(super) sites: Vec<Site>,
     pub(super) nodes: Vec<Node>,
 }
 
 /// A node that was started.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Node {
     /// By which the user names it.
     pub(super) name: String,
@@ -39,6 +51,12 @@ pub(super) struct Node {
     pub(super) began: String,
     /// Where other nodes and programs reach it, once it is in the ring.
     pub(super) at: Option<At>,
+    /// On which other machine it is, where a state like this one says the same of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) remote: Option<Remote>,
+    /// The connection to that machine, if it is there.
+    #[serde(skip)]
+    pub(super) link: Option<Arc<Link>>,
 }
 
 /// Where a node is reached.
@@ -49,9 +67,42 @@ pub(super) struct At {
 }
 
 impl Node {
-    /// Whether its process is still there.
+    /// One whose process nothing is known of yet.
+    pub(super) fn new(name: String, remote: Option<Remote>) -> Node {
+        Node { name, pid: 0, began: String::new(), at: None, remote, link: None }
+    }
+
+    /// Whether its process is still there; on another machine, whether it was when this command began.
     pub(super) fn runs(&self) -> bool {
-        process::beginning(self.pid).as_deref() == Some(self.began.as_str())
+        match &self.remote {
+            None => process::beginning(self.pid).as_deref() == Some(self.began.as_str()),
+            Some(_) => self.seen().is_some_and(|seen| seen.runs),
+        }
+    }
+
+    /// Whether its machine cannot be reached, so that nobody can tell whether it runs.
+    pub(super) fn is_away(&self) -> bool {
+        self.remote.is_some() && self.link.is_none()
+    }
+
+    /// How much memory it takes, in KiB, if the system says it.
+    pub(super) fn memory(&self) -> Option<u64> {
+        match &self.remote {
+            None => process::memory(self.pid),
+            Some(_) => self.seen()?.memory,
+        }
+    }
+
+    fn seen(&self) -> Option<&Seen> {
+        self.link.as_ref()?.seen.iter().find(|seen| seen.node.name == self.name)
+    }
+
+    /// The connection to its machine, if it is on another one.
+    pub(super) fn link(&self) -> anyhow::Result<Option<&Link>> {
+        match (&self.remote, &self.link) {
+            (Some(Remote { host, .. }), None) => bail!("{} is on {host}, which cannot be reached", self.name),
+            (_, link) => Ok(link.as_deref()),
+        }
     }
 
     pub(super) fn at(&self) -> anyhow::Result<At> {
@@ -85,7 +136,43 @@ impl Lab {
         };
         fs::create_dir_all(dir.join("logs")).with_context(|| format!("cannot make {}", dir.display()))?;
         let token = Token::in_file(&dir.join("token"))?;
-        Ok(Lab { dir, token })
+        Ok(Lab { dir, token, links: BTreeMap::new() })
+    }
+
+    /// The same with a connection to every other machine that has nodes, or to that of the only node that is meant.
+    ///
+    /// A machine that cannot be reached is told, and the command goes on without.
+    pub(super) async fn linked(mut self, only: Option<&str>) -> anyhow::Result<Lab> {
+        let mut ports: BTreeMap<Remote, BTreeSet<u16>> = BTreeMap::new();
+        for node in self.state()?.nodes.into_iter().filter(|node| only.is_none_or(|name| name == node.name)) {
+            if let Some(remote) = node.remote {
+                ports.entry(remote).or_default().extend(node.at.map(|at| at.http.port()));
+            }
+        }
+        let mut opening = JoinSet::new();
+        for (remote, ports) in ports {
+            opening.spawn(async move { (Link::open(&remote, ports).await, remote) });
+        }
+        while let Some(opened) = opening.join_next().await {
+            match opened.context("a connection was broken off")? {
+                (Ok(link), remote) => {
+                    self.links.insert(remote, Arc::new(link));
+                }
+                (Err(error), _) => warn(&format!("{error:#}")),
+            }
+        }
+        Ok(self)
+    }
+
+    /// The other machines that are reached.
+    pub(super) fn links(&self) -> impl Iterator<Item = (&Remote, &Link)> {
+        self.links.iter().map(|(remote, link)| (remote, &**link))
+    }
+
+    /// The directory of this network on another machine, from the home directory there.
+    pub(super) fn dir_elsewhere(&self) -> String {
+        // Who has no token cannot tell which network it is.
+        format!(".local/share/chord-chat/net.d-{}", Id::hash(self.token.to_string()).short())
     }
 
     pub(super) fn token_file(&self) -> PathBuf {
@@ -94,7 +181,12 @@ impl Lab {
 
     /// What a node tells.
     pub(super) fn log_file(&self, name: &str) -> PathBuf {
-        self.dir.join("logs").join(format!("{name}.log"))
+        Lab::log_file_in(&self.dir, name)
+    }
+
+    /// The same in the directory of a network on another machine.
+    pub(super) fn log_file_in(dir: &Path, name: &str) -> PathBuf {
+        dir.join("logs").join(format!("{name}.log"))
     }
 
     fn state_file(&self) -> PathBuf {
@@ -111,9 +203,16 @@ impl Lab {
         };
         let mut state: State = serde_json::from_str(&text)
             .with_context(|| format!("{} is damaged: end its nodes, and remove it", file.display()))?;
-        // Whoever started these may have been ended before they were in the ring.
-        for node in state.nodes.iter_mut().filter(|node| node.at.is_none()) {
-            node.at = self.told_at(&node.name);
+        for node in &mut state.nodes {
+            node.link = node.remote.as_ref().and_then(|remote| self.links.get(remote)).cloned();
+            // Whoever started these may have been ended before they were in the ring.
+            if node.remote.is_some()
+                && let Some(Seen { node: seen, .. }) = node.seen().cloned()
+            {
+                (node.pid, node.began, node.at) = (seen.pid, seen.began, seen.at);
+            } else if node.at.is_none() {
+                node.at = self.told_at(&node.name);
+            }
         }
         Ok(state)
     }
@@ -160,19 +259,26 @@ impl Lab {
 }
 
 impl State {
-    /// A name that no node has had.
-    pub(super) fn new_name(&mut self) -> String {
+    /// A name that no node has had, and where that node is to run: the machines have turns.
+    pub(super) fn next(&mut self) -> (String, Site) {
+        let turn = usize::try_from(self.last).unwrap_or_default().checked_rem(self.sites.len());
         self.last += 1;
-        format!("n{}", self.last)
+        let here = Site { ip: Ipv4Addr::LOCALHOST.into(), remote: None };
+        (format!("n{}", self.last), turn.map_or(here, |turn| self.sites[turn].clone()))
     }
 
     /// Forgets the nodes that do not run any more.
     pub(super) fn forget_gone(&mut self) {
-        self.nodes.retain(Node::runs);
+        self.nodes.retain(|node| node.runs() || node.is_away());
     }
 }
 
 impl Locked<'_> {
+    /// The file of the state.
+    pub(super) fn file(&self) -> PathBuf {
+        self.lab.state_file()
+    }
+
     /// Writes what has changed.
     pub(super) fn save(&self) -> anyhow::Result<()> {
         let (file, new) = (self.lab.state_file(), self.lab.dir.join("net.json.new"));

@@ -1,7 +1,7 @@
 //! Hosts of their own: network namespaces on one bridge, in which a cable can be pulled.
 //!
 //! On the loopback interface, whoever is not there refuses; a host that is cut off says nothing.
-//! These tests need root and `ip` (iproute2), and fail without them.
+//! These tests need root and `ip` (iproute2), those of `chat net` also ssh and sshd, and fail without them.
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
@@ -9,6 +9,8 @@
 #[expect(dead_code, reason = "the tests in `processes` use the rest")]
 mod fleet;
 mod namespaces;
+mod ssh;
 mod silence;
 mod halves;
 mod idle;
+mod net;

@@ -13,6 +13,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -93,10 +94,16 @@ impl Hosts {
         format!("{}-hub", self.name)
     }
 
+    /// A program on host `i`.
+    pub fn command(&self, i: usize, program: &Path) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.host(i)]).arg(program);
+        command
+    }
+
     /// A process on host `i` that joins the ring through the node on host `via`, or begins one.
     pub fn start(&self, i: usize, nick: &str, via: Option<usize>) -> Node {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.host(i), env!("CARGO_BIN_EXE_chat")]);
+        let mut command = self.command(i, Path::new(env!("CARGO_BIN_EXE_chat")));
         command.args(["--ephemeral", "--nick", nick, "--addr", &format!("{}:{PORT}", address(i))]);
         if let Some(via) = via {
             command.args(["--bootstrap", &format!("{}:{PORT}", address(via))]);
@@ -161,7 +168,8 @@ impl Drop for Hosts {
     }
 }
 
-fn address(i: usize) -> String {
+/// The address of host `i`.
+pub fn address(i: usize) -> String {
     format!("10.77.0.{}", i + 1)
 }
 

@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 use super::watch::Answer;
 use crate::lab::boot::place;
-use crate::lab::process;
 use crate::lab::state::Node;
 use crate::repl::safe;
 
@@ -59,6 +58,9 @@ impl Questions {
 }
 
 async fn ask(node: &Node) -> Answer {
+    if let Err(error) = node.link() {
+        return Answer::Silent(safe::line(&format!("{error:#}")));
+    }
     if !node.runs() {
         return Answer::Gone;
     }
@@ -66,7 +68,7 @@ async fn ask(node: &Node) -> Answer {
         return Answer::Starts;
     }
     match timeout(ANSWER_TIME_MAX, place(node)).await {
-        Ok(Ok(place)) => Answer::Place { place: Box::new(place), memory: process::memory(node.pid) },
+        Ok(Ok(place)) => Answer::Place { place: Box::new(place), memory: node.memory() },
         // It has ended meanwhile.
         _ if !node.runs() => Answer::Gone,
         Ok(Err(error)) => Answer::Silent(safe::line(&format!("{error:#}"))),

@@ -231,7 +231,8 @@ pub(super) mod tests {
         let addr = ([127, 0, 0, 1], 7000 + number).into();
         let http = ([127, 0, 0, 1], 8000 + number).into();
         let at = Some(At { addr, http });
-        Node { name: format!("n{number}"), pid: u32::from(number), began: "1".to_owned(), at }
+        let began = "1".to_owned();
+        Node { pid: u32::from(number), began, at, ..Node::new(format!("n{number}"), None) }
     }
 
     fn peer(number: u16) -> Peer {
