@@ -29,6 +29,12 @@ Examples:
   As a service, which keeps what others say and write, and leaves in good order at SIGTERM:
     chat --nick keeper --addr 192.0.2.4:7000 --bootstrap 192.0.2.1:7000 --headless --http 127.0.0.1:8080
 
+  Several services that are started together, each with the name that stands for all of them:
+    chat --headless --addr 0.0.0.0:7000 --bootstrap keepers.example:7000 --or-begin
+
+  Whether such a service is well, by its HTTP:
+    chat health 127.0.0.1:8080
+
   A ring of many nodes on this machine, to look into and to break:
     chat net --help
 
@@ -43,9 +49,9 @@ NO_COLOR=1 in the environment turns colours off.";
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "chat", version, after_help = EXAMPLES)]
 pub struct Options {
-    /// The name by which others know you.
-    #[arg(long, value_name = "NAME", value_parser = nick)]
-    pub nick: Nick,
+    /// The name by which others know you; a node with --headless has that of its host unless you say another.
+    #[arg(long, value_name = "NAME", value_parser = nick, required_unless_present = "headless")]
+    pub nick: Option<Nick>,
 
     /// The address of this node; port 0 takes a free port.
     #[arg(long, value_name = "IP:PORT", value_parser = address)]
@@ -58,9 +64,18 @@ pub struct Options {
     #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     pub bootstrap: Vec<String>,
 
+    /// Begin a ring where nobody answers at --bootstrap, and go on looking there for others.
+    ///
+    /// For nodes that are started together, each with a name that stands for all of them: whichever of them begin
+    /// a ring, it is one ring soon.
+    #[arg(long, requires = "bootstrap")]
+    pub or_begin: bool,
+
     /// The address under which others reach this node, where that is not the address of --addr.
     ///
     /// Port 0 stands for the port of --addr.
+    /// Where --addr means every address of this machine, it is the one from which --bootstrap is reached, unless
+    /// you say another.
     #[arg(long, value_name = "IP:PORT", value_parser = address)]
     pub advertise: Option<SocketAddr>,
 
@@ -122,7 +137,7 @@ impl Options {
             Some(address) if address.ip().is_unspecified() => {
                 wrong(format!("nobody can reach {address}: --advertise needs the address that others see"))
             }
-            None if options.addr.ip().is_unspecified() => wrong(format!(
+            None if options.addr.ip().is_unspecified() && options.bootstrap.is_empty() => wrong(format!(
                 "{} means every address of this machine: say with --advertise IP:PORT which one others reach",
                 options.addr.ip()
             )),
@@ -130,7 +145,8 @@ impl Options {
         }
     }
 
-    /// The address that others are told, when this node listens at `bound`.
+    /// The address that others are told, when this node listens at `bound`; where that is every address of this
+    /// machine, it is not yet known which.
     pub fn advertised(&self, bound: SocketAddr) -> SocketAddr {
         match self.advertise {
             Some(address) if address.port() == 0 => SocketAddr::new(address.ip(), bound.port()),
@@ -198,7 +214,7 @@ mod tests {
             "--nick alice --addr 127.0.0.1:7000 --bootstrap localhost:7001 --bootstrap [::1]:7002 --json",
         )
         .unwrap();
-        assert_eq!(options.nick.as_str(), "alice");
+        assert_eq!(options.nick.as_ref().map(Nick::as_str), Some("alice"));
         assert_eq!(options.bootstrap, ["localhost:7001", "[::1]:7002"]);
         assert_eq!((options.network.as_str(), options.json, options.advertise), (NETWORK, true, None));
     }
@@ -224,6 +240,17 @@ mod tests {
         assert!(refused("--nick alice --addr [::]:7000").contains("--advertise"));
         assert!(refused("--nick alice --addr 127.0.0.1:1 --advertise 0.0.0.0:7").contains("--advertise"));
         assert!(parse("--nick alice --addr 0.0.0.0:7000 --advertise 192.0.2.1:7000").is_ok());
+    }
+
+    #[test]
+    fn where_a_ring_is_looked_for_needs_to_be_said() {
+        assert!(refused("--nick alice --addr 127.0.0.1:1 --or-begin").contains("--bootstrap"));
+        assert!(parse("--nick alice --addr 0.0.0.0:7000 --bootstrap chat.example:7000 --or-begin").is_ok());
+    }
+
+    #[test]
+    fn a_node_that_nobody_sits_at_needs_no_name() {
+        assert_eq!(parse("--addr 127.0.0.1:0 --headless").unwrap().nick, None);
     }
 
     #[test]

@@ -11,15 +11,18 @@ use anyhow::{Context, anyhow};
 use chord_chat::chat::command::COMMANDS;
 use chord_chat::chat::event::Event;
 use chord_chat::cli::Options;
-use chord_chat::http::{self, Asks, Events, Token};
+use chord_chat::http::{self, Asks, Events, HealthOptions, Token};
 use chord_chat::id::NodeHandle;
-use chord_chat::net::{Clock, Config, Driver, NETWORK, News, bootstrap, find_known};
+use chord_chat::net::{
+    Clock, Config, Driver, NETWORK, News, address_towards, bootstrap, find_known, look_up,
+};
 use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
-use chord_chat::records::name::Person;
+use chord_chat::records::name::{Nick, Person};
 use chord_chat::repl::session::NodeLink;
 use chord_chat::store::{self, Damage, FILE_NAME, Writer, data_directory, shell_word};
 use chord_chat::{json, lab, repl, simulate};
+use rustix::system::uname;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -34,6 +37,10 @@ const EVENTS_MAX: usize = 1024;
 const ROUNDS: usize = 3;
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long to wait until it is looked again who is at --bootstrap: at first and, twice as long each time, at last.
+const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
+const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
+
 /// In which file of the directory the lines are kept that the user types.
 const TYPED_FILE: &str = "typed";
 
@@ -46,6 +53,9 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().nth(1).is_some_and(|word| word == "net") {
         return end(lab::run(lab::Options::of_process()));
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == "health") {
+        return end(http::health(&HealthOptions::of_process()));
     }
     end(run(&Options::of_process()))
 }
@@ -88,14 +98,15 @@ fn run(options: &Options) -> anyhow::Result<()> {
 
 /// Runs the node and the front end side by side until the node has stopped.
 async fn chat(options: &Options) -> anyhow::Result<()> {
-    let Disk { kept, writer, typed, data_options, mut notes } = open_disk(options)?;
+    let nick = own_nick(options)?;
+    let Disk { kept, writer, typed, data_options, mut notes } = open_disk(options, &nick)?;
     let config = Config::new(options.network.clone());
     let web = open_web(options).await?;
     let clock = Clock::start();
     let place = find_place(options, kept.as_ref(), &config, &mut notes).await;
     let Place { listener, node, bootstrap } = place.map_err(|error| after_notes(&notes, &error))?;
     let person = new_person()?;
-    let mut machine = Node::new(options.nick.clone(), node, clock.now()).with_history(options.history);
+    let mut machine = Node::new(nick.clone(), node, clock.now()).with_history(options.history);
     machine = machine.with_data_options(data_options);
     machine = match kept {
         Some(kept) => machine.with_disk(clock.now(), kept, person, &options.network),
@@ -115,9 +126,11 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     let asks = Asks::new(controls.commands.clone());
     let watched = Events::default();
     let passing_on = tokio::spawn(pass_on(controls.news, events_sender, asks.clone(), watched.clone()));
+    let looking =
+        options.or_begin.then(|| tokio::spawn(keep_looking(options.bootstrap.clone(), node, asks.clone())));
     let serve = |(listener, token)| http::serve(listener, asks, watched, controls.traffic, token);
     let serving = web.map(|web| tokio::spawn(serve(web)));
-    let ending = run_front_end(options, typed, NodeLink { commands: controls.commands, events }).await;
+    let ending = run_front_end(options, &nick, typed, NodeLink { commands: controls.commands, events }).await;
     if ending.is_err() {
         // Whoever stops at once does not wait for the node either.
         controls.abort.cancel();
@@ -125,10 +138,36 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     // What is not closed by then, the end of the process closes.
     let _ = timeout(CLOSE_TIME_MAX, running).await;
     passing_on.abort();
-    if let Some(serving) = serving {
-        serving.abort();
+    for task in [serving, looking].into_iter().flatten() {
+        task.abort();
     }
     ending
+}
+
+/// The name of the user, or of the host where nobody sits at the node.
+fn own_nick(options: &Options) -> anyhow::Result<Nick> {
+    if let Some(nick) = &options.nick {
+        return Ok(nick.clone());
+    }
+    let system = uname();
+    let host = system.nodename().to_string_lossy();
+    let name = host.split('.').next().unwrap_or_default();
+    name.parse().map_err(|rule| {
+        anyhow!("{name:?}, the host's name, cannot be that of a node: {rule}; give --nick NAME")
+    })
+}
+
+/// Looks again and again who is at --bootstrap, for as long as the node runs: nodes that have begun a ring at the
+/// same time so come to be in one.
+async fn keep_looking(addresses: Vec<String>, me: NodeHandle, asks: Asks) {
+    let mut pause = LOOK_PAUSE_MIN;
+    loop {
+        sleep(pause).await;
+        for node in look_up(&addresses).await.into_iter().filter(|node| *node != me) {
+            asks.unite(node).await;
+        }
+        pause = LOOK_PAUSE_MAX.min(pause * 2);
+    }
 }
 
 /// Where the node is served over HTTP, if it is, and the token for what changes something.
@@ -167,13 +206,13 @@ struct Disk {
     notes: Vec<String>,
 }
 
-fn open_disk(options: &Options) -> anyhow::Result<Disk> {
+fn open_disk(options: &Options, nick: &Nick) -> anyhow::Result<Disk> {
     let directory = match (&options.data_dir, options.ephemeral) {
         (_, true) => return Ok(Disk::default()),
         (Some(directory), false) => directory.clone(),
         (None, false) => {
             let network = Some(&options.network[..]).filter(|network| *network != NETWORK);
-            data_directory(&options.nick, network)?
+            data_directory(nick, network)?
         }
     };
     let opened = store::open(&directory)?;
@@ -230,10 +269,23 @@ async fn find_place(
 ) -> anyhow::Result<Place> {
     let listener = listen(options, kept).await?;
     let bound = listener.local_addr().context("cannot tell where this node listens")?;
-    let node = NodeHandle::new(options.advertised(bound));
+    let node = NodeHandle::new(reached_at(options, bound).await?);
     let known = kept.map_or(&[][..], |kept| &kept.known);
     let bootstrap = find_ring(options, node, bound, config, known, notes).await?;
     Ok(Place { listener, node, bootstrap })
+}
+
+/// The address that others are told.
+async fn reached_at(options: &Options, bound: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let told = options.advertised(bound);
+    if !told.ip().is_unspecified() {
+        return Ok(told);
+    }
+    let ip = address_towards(&look_up(&options.bootstrap).await, bound).with_context(|| {
+        let names = options.bootstrap.join(", ");
+        format!("no way to {names}, so it is not known at which address others reach this node: give --advertise IP:PORT")
+    })?;
+    Ok(SocketAddr::new(ip, told.port()))
 }
 
 /// Listens where the user says; where any port will do, at that of the time before, if it is free: so a
@@ -271,6 +323,11 @@ async fn find_ring(
     known: &[NodeHandle],
     notes: &mut Vec<String>,
 ) -> anyhow::Result<Option<NodeHandle>> {
+    if options.or_begin {
+        // All at once, as others that are started now do not answer yet: they are found later.
+        let named = look_up(&options.bootstrap).await;
+        return Ok(find_known(node, bound, config, &[&named, known].concat()).await);
+    }
     let rounds = if options.bootstrap.is_empty() { 1 } else { ROUNDS };
     for round in 1..=rounds {
         let tried = match bootstrap(node, bound, config, &options.bootstrap).await {
@@ -342,12 +399,17 @@ fn node_error(message: String) -> Event {
     Event::Error { command: "node".to_owned(), message }
 }
 
-async fn run_front_end(options: &Options, typed: Option<PathBuf>, link: NodeLink) -> anyhow::Result<()> {
+async fn run_front_end(
+    options: &Options,
+    nick: &Nick,
+    typed: Option<PathBuf>,
+    link: NodeLink,
+) -> anyhow::Result<()> {
     let ending = match (options.json, options.headless) {
         (true, false) => json::run(link).await?,
         (true, true) => repl::run_headless(link, json::Json).await?,
         (false, true) => repl::run_headless(link, repl::plain()).await?,
-        (false, false) => repl::run(&options.nick, COMMANDS, typed, link).await?,
+        (false, false) => repl::run(nick, COMMANDS, typed, link).await?,
     };
     ending.into_result()
 }

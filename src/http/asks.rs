@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::chat::ask::{Answer, Ask, Ticket};
+use crate::id::NodeHandle;
 use crate::node::Command;
 
 /// How long a question may take; whoever asked is told then that nobody answers.
@@ -71,6 +72,12 @@ impl Asks {
             answer.await.map_err(|_| Unanswered::Stopped)
         };
         timeout(ANSWER_TIME_MAX, asked).await.unwrap_or(Err(Unanswered::Late))
+    }
+
+    /// Unites the ring with that of another node, if that is in another; whether it comes to that shows later.
+    pub async fn unite(&self, node: NodeHandle) {
+        // A node that is not in its ring yet, or leaves it, has nothing to unite.
+        let _ = self.ask(Ask::Unite(node)).await;
     }
 
     /// The node leaves in good order.

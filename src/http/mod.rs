@@ -30,6 +30,7 @@
 mod asks;
 mod events;
 mod guard;
+mod health;
 mod metrics;
 mod page;
 mod reply;
@@ -42,5 +43,6 @@ mod watch;
 
 pub use self::asks::Asks;
 pub use self::events::Events;
+pub use self::health::{HealthOptions, health};
 pub use self::serve::serve;
 pub use self::token::Token;

@@ -1,7 +1,8 @@
 //! How a node finds the ring: it asks one address after the other who is there.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tokio::net::lookup_host;
@@ -16,6 +17,9 @@ use crate::time::Time;
 
 /// How long the search for a host's name may take.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How many nodes are asked at a time.
+const ASKED_MAX: usize = 64;
 
 /// The addresses that were tried and lead to no ring: each as it was given, and why it is none.
 #[derive(Debug, Default)]
@@ -96,6 +100,24 @@ pub async fn find_known(
     None
 }
 
+/// The nodes at `addresses`, each `host:port` or `ip:port`, whether they are there or not: so many at most as are
+/// asked at a time. What leads nowhere is passed over.
+pub async fn look_up(addresses: &[String]) -> Vec<NodeHandle> {
+    let mut found = Vec::new();
+    for address in addresses {
+        found.extend(resolve(address).await.unwrap_or_default().into_iter().map(NodeHandle::new));
+    }
+    found.truncate(ASKED_MAX);
+    found
+}
+
+/// From which address of this machine one of these nodes is reached, if from any; who listens at every address of
+/// IPv4 has none of IPv6.
+pub fn address_towards(nodes: &[NodeHandle], listening: SocketAddr) -> Option<IpAddr> {
+    let mut fitting = nodes.iter().map(NodeHandle::addr).filter(|to| to.is_ipv4() || listening.is_ipv6());
+    fitting.find_map(|to| route_to(to).ok())
+}
+
 async fn resolve(address: &str) -> Result<Vec<SocketAddr>, Parting> {
     match timeout(RESOLVE_DEADLINE, lookup_host(address)).await {
         Ok(found) => Ok(found.map_err(Parting::Resolve)?.collect()),
@@ -120,13 +142,16 @@ fn leads_to(listening: SocketAddr, address: SocketAddr) -> bool {
 }
 
 /// Whoever talks to an address of the own machine does so from the same address.
-/// Connecting a datagram socket sends nothing: it asks for the route.
 fn is_of_this_machine(address: SocketAddr) -> bool {
+    route_to(address).is_ok_and(|from| from == address.ip())
+}
+
+/// From which address of this machine another one is reached.
+/// Connecting a datagram socket sends nothing: it asks for the route.
+fn route_to(address: SocketAddr) -> io::Result<IpAddr> {
     let any: SocketAddr =
         if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    let route = UdpSocket::bind(any).and_then(|socket| {
-        socket.connect(address)?;
-        socket.local_addr()
-    });
-    route.is_ok_and(|from| from.ip() == address.ip())
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    Ok(socket.local_addr()?.ip())
 }

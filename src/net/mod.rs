@@ -37,7 +37,7 @@ mod parting;
 mod peers;
 mod traffic;
 
-pub use bootstrap::{Tried, bootstrap, find_known};
+pub use bootstrap::{Tried, address_towards, bootstrap, find_known, look_up};
 pub use clock::Clock;
 pub use config::{Config, NETWORK, NETWORK_BYTES_MAX};
 pub use connections::{Connection, Stage};

@@ -54,8 +54,7 @@ impl<'a> Net<'a> {
         }
         let dir = net.dir.path().display();
         config += &format!("Host locked\n  HostName {}\n  IdentityFile {dir}/unknown_key\n", address(1));
-        config +=
-            &format!("Host *\n  Port {PORT}\n  User root\n  IdentityFile {dir}/key\n  IdentitiesOnly yes\n");
+        config += &format!("Host *\n  Port {PORT}\n  User root\n  IdentitiesOnly yes\n");
         config += &format!("  UserKnownHostsFile {dir}/known\n  StrictHostKeyChecking accept-new\n");
         fs::write(net.file("config"), config).unwrap();
         net

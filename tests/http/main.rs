@@ -6,6 +6,7 @@ mod browser;
 mod client;
 mod node;
 mod page;
+mod health;
 
 use client::{Reply, Request};
 use node::Node;

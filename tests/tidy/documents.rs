@@ -16,6 +16,7 @@ use super::{all_tests, check, modules};
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "docs/architecture.md",
+    "docs/deploy.md",
     "docs/failures.md",
     "docs/http.md",
     "docs/json.md",
