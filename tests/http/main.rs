@@ -4,9 +4,10 @@
 
 mod browser;
 mod client;
+mod conformance;
+mod health;
 mod node;
 mod page;
-mod health;
 
 use client::{Reply, Request};
 use node::Node;
