@@ -260,6 +260,8 @@ pub(super) struct Peer {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Place {
     pub(super) node: Peer,
+    /// When it was started, in RFC 3339.
+    pub(super) since: String,
     pub(super) predecessor: Option<Peer>,
     pub(super) successors: Vec<Peer>,
     pub(super) fingers: Vec<Finger>,

@@ -33,8 +33,8 @@ pub(super) fn short(peer: Option<&Peer>) -> &str {
 pub(super) async fn ps(lab: &Lab) -> anyhow::Result<()> {
     let nodes = lab.state()?.nodes;
     say(&format!(
-        "{:<6} {:>8} {:<8} {:<21} {:<21} {:<8} {:<8} {:>7} {:>7} {:>8} {}",
-        "NODE", "PID", "ID", "ADDRESS", "HTTP", "BEFORE", "NEXT", "ROOT OF", "COPIES", "KiB", "HOST"
+        "{:<6} {:>8} {:<8} {:<21} {:<21} {:<8} {:<8} {:>7} {:>7} {:>8} {:<20} {}",
+        "NODE", "PID", "ID", "ADDRESS", "HTTP", "BEFORE", "NEXT", "ROOT OF", "COPIES", "KiB", "SINCE", "HOST"
     ))?;
     let asked: Vec<_> =
         nodes.iter().cloned().map(|node| tokio::spawn(async move { place(&node).await })).collect();
@@ -45,6 +45,11 @@ pub(super) async fn ps(lab: &Lab) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A time in RFC 3339, in UTC, without what comes after the second.
+fn to_the_second(time: &str) -> String {
+    time.split('.').next().map(|time| format!("{time}Z")).unwrap_or_default()
+}
+
 fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
     let Node { name, pid, at, remote, .. } = node;
     let host = remote.as_ref().map_or(".", |remote| &remote.host);
@@ -52,7 +57,7 @@ fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
     let head = format!("{name:<6} {pid:>8}");
     match place {
         Ok(place) => format!(
-            "{head} {:<8} {:<21} {http:<21} {:<8} {:<8} {:>7} {:>7} {:>8} {host}",
+            "{head} {:<8} {:<21} {http:<21} {:<8} {:<8} {:>7} {:>7} {:>8} {:<20} {host}",
             short(Some(&place.node)),
             place.node.addr,
             short(place.predecessor.as_ref()),
@@ -60,6 +65,7 @@ fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
             place.records_as_root,
             place.records_as_copy,
             node.memory().map_or("-".to_owned(), |memory| memory.to_string()),
+            to_the_second(&place.since),
         ),
         Err(error) => format!("{head} {error:#}"),
     }
@@ -85,6 +91,8 @@ pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec
         format!("node         {}", peer(&place.node)),
         format!("HTTP         http://{}{on}", node.at()?.http),
         format!("log          {}{on}", log.display()),
+        format!("since        {}", place.since),
+        format!("memory       {}", node.memory().map_or("-".to_owned(), |memory| format!("{memory} KiB"))),
         format!("records      {} as root, {} as copy", place.records_as_root, place.records_as_copy),
         format!("messages     {} sent, {} received", place.messages_sent, place.messages_received),
         format!("lookups      {}", place.lookups),

@@ -121,6 +121,7 @@ fn what_a_node_knows_and_has_told_is_shown() {
     net.done("boot 3");
     let about = net.done("nodeinfo n2");
     assert!(about.contains("\npredecessor  ") && about.contains("\nsuccessor    1 "), "{about}");
+    assert!(about.contains("\nsince        2") && about.contains(" KiB\n"), "{about}");
     let connections: Vec<&str> = about.lines().filter(|line| line.starts_with("connection ")).collect();
     assert_eq!(connections.len(), 2, "{about}");
     for connection in connections {

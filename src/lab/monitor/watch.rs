@@ -244,6 +244,7 @@ pub(super) mod tests {
     pub(in crate::lab::monitor) fn place(number: u16, messages: u64) -> Place {
         Place {
             node: peer(number),
+            since: "2026-11-20T13:37:00.123Z".to_owned(),
             predecessor: Some(peer(number - 1)),
             successors: vec![peer(number + 1)],
             fingers: Vec::new(),
