@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chord::message::Step;
-use crate::chord::trace::DeadEnd;
+use crate::chord::trace::{AVOID_MAX, DeadEnd};
 
 #[test]
 fn a_trace_goes_around_a_node_that_does_not_answer() {
@@ -47,6 +47,32 @@ fn a_trace_ends_at_the_next_node_where_all_before_it_are_silent() {
     let mut node = member(d, c, &[a, b]);
     let ask = Message::GetNextHop { question: 1, key: c.id(), linear: false, last: true, avoid: vec![c] };
     assert_eq!(feed(&mut node, b, ask), [send(b, Message::NextHop { question: 1, step: Step::Here })]);
+}
+
+#[test]
+fn a_trace_gives_up_after_so_many_nodes_that_do_not_answer() {
+    let handle = |i| NodeHandle::new(([127, 0, 0, 1], 7000 + i as u16).into());
+    let mut nodes: Vec<NodeHandle> = (0..2 * AVOID_MAX).map(handle).collect();
+    nodes.sort();
+    let (me, last) = (nodes[0], nodes[nodes.len() - 1]);
+    let mut node: Node = Chord::ideal(&nodes, me, nodes.len() - 1, START);
+    node.trace(START, last.id(), false);
+    for silent in 1..=AVOID_MAX {
+        let got = outputs(&mut node);
+        let asked = got.iter().find_map(|output| match output {
+            Output::Send { to, message: Message::GetNextHop { avoid, .. } } => Some((*to, avoid.len())),
+            _ => None,
+        });
+        let (asked, avoided) = asked.expect("the trace goes on");
+        assert_eq!(avoided, silent - 1);
+        node.handle(START, Input::Unreachable { peer: asked, undelivered: Vec::new() });
+    }
+    let got = outputs(&mut node);
+    let end = got.iter().find_map(|output| match output {
+        Output::Upcall(Upcall::Traced { way, .. }) => Some((way.silent.len(), way.end)),
+        _ => None,
+    });
+    assert_eq!(end, Some((AVOID_MAX, Err(DeadEnd::NoAnswer))), "{got:?}");
 }
 
 #[test]
