@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::message::{Message, Number, Step};
 use super::route::Hop;
-use super::{Chord, Upcall};
+use super::{Chord, Membership, Upcall};
 use crate::id::{Id, NodeHandle};
 use crate::time::Time;
 
@@ -109,17 +109,33 @@ impl<P: Clone> Chord<P> {
     }
 
     fn next_step(&self, key: Id, Manner { linear, last }: Manner, avoid: &[NodeHandle]) -> Step {
-        if !self.is_member() {
-            return Step::Unknown;
-        }
-        // As in `route`: whoever came between knows better than the one who named this node.
-        if last && self.is_root(key) == Some(false) {
-            return match self.predecessor.filter(|node| !avoid.contains(node)) {
-                Some(predecessor) => Step::To(predecessor),
+        // As a message would, the way leads to who takes the place of a node that goes.
+        let hands_over = |to| if avoid.contains(&to) { Step::Unknown } else { Step::To(to) };
+        let is_root = match &self.membership {
+            Membership::Member => self.is_root(key),
+            Membership::Leaving(leaving) => {
+                let was_root = self.predecessor.map(|predecessor| key.in_arc(predecessor.id(), self.me.id()));
+                if was_root == Some(true) {
+                    return leaving.taken_over_by().map_or(Step::Here, hands_over);
+                }
+                was_root
+            }
+            Membership::Left { to: Some(to) } => return hands_over(*to),
+            Membership::Outside | Membership::Joining(_) | Membership::Left { to: None } => {
+                return Step::Unknown;
+            }
+        };
+        if last {
+            match (is_root, self.predecessor.filter(|node| !avoid.contains(node))) {
+                // As in `route`: whoever came between knows better than the one who named this node.
+                (Some(false), Some(predecessor)) => return Step::To(predecessor),
                 // Nobody is left between the one who named this node and this one: it is the root as soon as it
                 // has seen that.
-                None => Step::Here,
-            };
+                (Some(false), None) => return Step::Here,
+                // It has, and waits for who is before it now.
+                (None, None) if self.doubt.is_none() => return Step::Here,
+                _ => {}
+            }
         }
         match (self.next_hop(key, avoid), self.successors.iter().find(|node| !avoid.contains(node))) {
             (Hop::Here, _) => Step::Here,

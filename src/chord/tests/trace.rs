@@ -50,6 +50,50 @@ fn a_trace_ends_at_the_next_node_where_all_before_it_are_silent() {
 }
 
 #[test]
+fn a_trace_ends_at_the_next_node_that_has_noticed_that_all_before_it_are_silent() {
+    let [a, b, c, d] = nodes();
+    let mut node = member(d, c, &[a, b]);
+    lose(&mut node, c);
+    assert_eq!(node.predecessor(), None);
+    let ask = |last| Message::GetNextHop { question: 1, key: c.id(), linear: false, last, avoid: vec![c] };
+    let step = |step| [send(b, Message::NextHop { question: 1, step })];
+    assert_eq!(feed(&mut node, b, ask(true)), step(Step::Here));
+    // Who does not take it for the root is told who is nearer.
+    assert_eq!(feed(&mut node, b, ask(false)), step(Step::To(b)));
+}
+
+#[test]
+fn a_trace_finds_who_takes_the_place_of_a_node_that_leaves() {
+    let [a, b, c, d] = nodes();
+    let mut node = member(b, a, &[c, d]);
+    let avoiding = |key: NodeHandle, last, avoid: &[NodeHandle]| Message::GetNextHop {
+        question: 1,
+        key: key.id(),
+        linear: false,
+        last,
+        avoid: avoid.to_vec(),
+    };
+    let ask = |key, last| avoiding(key, last, &[]);
+    let step = |step| [send(d, Message::NextHop { question: 1, step })];
+    node.leave(START);
+    let leaving = outputs(&mut node);
+    let [Output::Send { message: Message::Leaving { question, .. }, .. }] = leaving[..] else {
+        panic!("{leaving:?}");
+    };
+    assert_eq!(feed(&mut node, d, ask(b, true)), step(Step::Here), "nobody else has what it keeps");
+    assert_eq!(feed(&mut node, d, ask(c, false)), step(Step::To(c)), "its neighbours are in the ring");
+    assert_eq!(feed(&mut node, d, ask(a, true)), step(Step::To(a)), "who came between knows better");
+    let told = feed(&mut node, c, Message::LeavingHeard { question, accepted: true });
+    let [Output::Send { message: Message::Gone { question, .. }, .. }] = told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(feed(&mut node, d, ask(b, true)), step(Step::To(c)));
+    assert_eq!(feed(&mut node, d, avoiding(b, true, &[c])), step(Step::Unknown), "c did not answer");
+    feed(&mut node, a, Message::GoneHeard { question });
+    assert_eq!(feed(&mut node, d, ask(b, true)), step(Step::To(c)), "also once it has left");
+}
+
+#[test]
 fn a_trace_gives_up_after_so_many_nodes_that_do_not_answer() {
     let handle = |i| NodeHandle::new(([127, 0, 0, 1], 7000 + i as u16).into());
     let mut nodes: Vec<NodeHandle> = (0..2 * AVOID_MAX).map(handle).collect();
