@@ -21,6 +21,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/http.md",
     "docs/json.md",
     "docs/lab.md",
+    "docs/paper/README.md",
     "docs/protocol.md",
 ];
 
