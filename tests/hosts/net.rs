@@ -35,11 +35,11 @@ fn ring(net: &Net<'_>) -> Vec<(String, String)> {
         let told = net.done("ps");
         places =
             told.lines().skip(1).map(|row| row.split_whitespace().map(str::to_owned).collect()).collect();
-        places.retain(|columns: &Vec<String>| columns.len() == 11);
+        places.retain(|columns: &Vec<String>| columns.len() == 12);
         places.sort_by(|one, other| one[2].cmp(&other[2]));
         (0..places.len()).all(|i| places[i][6] == places[(i + 1) % places.len()][2])
     });
-    places.iter().map(|columns| (columns[0].clone(), columns[10].clone())).collect()
+    places.iter().map(|columns| (columns[0].clone(), columns[11].clone())).collect()
 }
 
 fn hosts_of(net: &Net<'_>) -> Vec<String> {
