@@ -307,9 +307,13 @@ async fn wait_for_ring(nodes: &[Node]) -> anyhow::Result<()> {
     let deadline = Instant::now() + RING_TIME_MAX;
     loop {
         let mut places = BTreeMap::new();
+        let mut late = None;
         for node in nodes {
-            let place = place(node).await?;
-            places.insert(place.node.id.clone(), place);
+            match place(node).await {
+                Ok(place) => drop(places.insert(place.node.id.clone(), place)),
+                Err(error) if node.runs() => late = Some(error),
+                Err(error) => return Err(error),
+            }
         }
         let ids: Vec<&String> = places.keys().collect();
         let follows = |(place, &id): (usize, &&String)| {
@@ -319,10 +323,13 @@ async fn wait_for_ring(nodes: &[Node]) -> anyhow::Result<()> {
             let has_other = ids.len() == 1 || !places[id].successors.is_empty();
             has_other && is_next(places[id].successors.first()) && is_this(places[next].predecessor.as_ref())
         };
-        if ids.iter().enumerate().all(follows) {
+        if late.is_none() && ids.iter().enumerate().all(follows) {
             return Ok(());
         }
         if deadline <= Instant::now() {
+            if let Some(error) = late {
+                return Err(error);
+            }
             bail!("the nodes run, but are not one ring after {} s: see chat net ps", RING_TIME_MAX.as_secs());
         }
         sleep(LOOK_EVERY).await;
