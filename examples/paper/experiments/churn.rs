@@ -16,13 +16,13 @@ use rand::RngExt;
 
 use super::figure::Figure;
 use super::ring::{forwards, node, nodes};
-use super::spread::Spread;
+use super::spread::{Measured, Spread};
 use super::table::Table;
 use super::{Run, each};
 
 /// So many nodes come and go in a hundred seconds; the mean, 1st and 99th percentile of the path and of the
 /// timeouts, and how many of 10,000 lookups failed.
-const PAPER: [(u32, (f64, usize, usize), (f64, usize, usize), u32); 8] = [
+const PAPER: [(u32, Measured, Measured, u32); 8] = [
     (5, (3.90, 1, 9), (0.05, 0, 2), 0),
     (10, (3.83, 1, 9), (0.11, 0, 2), 0),
     (15, (3.84, 1, 9), (0.16, 0, 2), 2),
@@ -78,8 +78,8 @@ pub struct Rate {
     pub requests: Outcome,
     /// How many a node sends in a second, all in all.
     pub messages: f64,
-    pub paper_path: (f64, usize, usize),
-    pub paper_timeouts: (f64, usize, usize),
+    pub paper_path: Measured,
+    pub paper_timeouts: Measured,
     pub paper_failures: u32,
 }
 
@@ -370,7 +370,7 @@ pub fn rates(run: &Run, going: Going) -> Vec<Rate> {
 }
 
 pub fn table(rows: &[Rate], going: Going) -> Table {
-    let papers = |(mean, first, last): (f64, usize, usize)| vec![format!("{mean:.2} ({first} {last})")];
+    let papers = |(mean, first, last): Measured| vec![format!("{mean:.2} ({first} {last})")];
     let per_second = |rate: &Rate| f64::from(rate.per_hundred) / 100.0;
     let row = |row: &Rate| {
         [

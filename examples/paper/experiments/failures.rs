@@ -8,15 +8,15 @@ use rand::{RngExt, SeedableRng};
 
 use super::figure::Figure;
 use super::ring::{Ring, forwards, nodes};
-use super::spread::{Spread, least_and_most};
+use super::spread::{Measured, Spread, least_and_most};
 use super::table::Table;
 use super::{Run, each};
 
 /// What the paper measured: mean, 1st and 99th percentile of each.
 struct Paper {
     tenths: usize,
-    path: (f64, usize, usize),
-    timeouts: (f64, usize, usize),
+    path: Measured,
+    timeouts: Measured,
 }
 
 const PAPER: [Paper; 6] = [
@@ -49,8 +49,8 @@ pub struct Fraction {
     /// All nodes that were asked and did not answer, also those between the key and its root.
     pub silent: Spread,
     pub lost: usize,
-    pub paper_path: (f64, usize, usize),
-    pub paper_timeouts: (f64, usize, usize),
+    pub paper_path: Measured,
+    pub paper_timeouts: Measured,
 }
 
 impl Fraction {
@@ -103,7 +103,7 @@ pub fn fractions(run: &Run) -> Vec<Fraction> {
 }
 
 pub fn table(rows: &[Fraction]) -> Table {
-    let papers = |(mean, first, last): (f64, usize, usize)| vec![format!("{mean:.2} ({first} {last})")];
+    let papers = |(mean, first, last): Measured| vec![format!("{mean:.2} ({first} {last})")];
     let row = |row: &Fraction| {
         [
             vec![format!("{:.1}", row.failed)],

@@ -1,5 +1,8 @@
 //! What lies in the middle of many numbers, and near their ends.
 
+/// What the paper tells: the mean, and what it calls the 1st and the 99th percentile.
+pub type Measured = (f64, usize, usize);
+
 /// The mean and some percentiles.
 #[derive(Clone, Debug)]
 pub struct Spread {
