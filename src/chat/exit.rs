@@ -2,7 +2,7 @@
 //!
 //! 1. What has been sent is brought to its end.
 //! 2. All channels are left, and the name is given up.
-//! 3. The successor is told all records, until it has them.
+//! 3. The successor is told all records, until it has them, and other roots what was on the disk of theirs.
 //! 4. The neighbours close the gap; see `chord/leave.rs`.
 //!
 //! Whatever does not answer, it is over after [`EXIT_DEADLINE`].
@@ -114,8 +114,9 @@ impl Chat {
             if leaving.deadline <= cx.now {
                 return self.end(cx);
             }
-            // The successor gets everything before this node goes.
+            // The successor gets everything before this node goes, and what is another's to keep, its root.
             cx.records.hurry();
+            cx.records.make_sure(cx.now, cx.chord);
             match step {
                 Step::Sending if self.outboxes.is_empty() && !self.is_joining() => {
                     self.leave_everything(cx);
@@ -164,7 +165,8 @@ impl Chat {
         match cx.chord.successors().first() {
             Some(&successor) => {
                 let is_settled = cx.records.is_settled(cx.chord) && cx.records.has_migrated();
-                self.writes.is_empty() && is_settled && cx.records.is_handed_over_to(successor)
+                let is_sure = cx.records.unsure(cx.chord).next().is_none();
+                self.writes.is_empty() && is_settled && is_sure && cx.records.is_handed_over_to(successor)
             }
             None => cx.chord.is_alone(),
         }
@@ -202,7 +204,8 @@ impl Chat {
                 not_handed_over.push(format!("that the name {} is free", self.nick));
             }
             if leaving.step < Step::LeavingRing && !cx.chord.is_alone() {
-                not_handed_over.extend(records_as_root(cx).map(ToString::to_string));
+                let unsure = cx.records.unsure(cx.chord);
+                not_handed_over.extend(records_as_root(cx).chain(unsure).map(ToString::to_string));
             }
         }
         self.stage = Stage::Over;

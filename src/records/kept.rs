@@ -65,6 +65,9 @@ impl Records {
     /// Learns again what was kept, so long after.
     pub fn restore(&mut self, now: Time, key: &RecordKey, subject: Subject, statement: Statement) {
         let is_kept = self.merge(now, key, statement);
+        if is_kept {
+            self.note_restored(key);
+        }
         match &mut self.changed.0 {
             // It is on the disk already.
             Some(changed) if is_kept => drop(changed.remove(&(key.clone(), subject))),

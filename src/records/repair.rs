@@ -39,12 +39,19 @@ const OFFERS_MAX: usize = 64;
 /// How long after them the next ones are.
 const REPAIR_GOES_ON: Duration = Duration::from_secs(1);
 
+/// How long after it a node that leaves asks after more of what was on its disk.
+const MAKE_SURE_EVERY: Duration = Duration::from_millis(100);
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Repair {
     next: Option<Time>,
     /// The record that was asked after last, if there are more: the round goes on from there.
     last: Option<RecordKey>,
     under_way: BTreeMap<u64, Step>,
+    /// What was on the disk at the start, and no root is known to have: it may be the only copy of something.
+    unsure: BTreeSet<RecordKey>,
+    /// When the roots of these were asked last because this node leaves.
+    made_sure: Option<Time>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,6 +148,42 @@ impl Records {
         }
     }
 
+    /// A record was on the disk.
+    pub(super) fn note_restored(&mut self, key: &RecordKey) {
+        self.repair.unsure.insert(key.clone());
+    }
+
+    /// Those of the records that were on the disk of which this node is not the root, and that the root is not known
+    /// to have: before a node leaves, they are to be none.
+    pub fn unsure<P: Clone>(&self, chord: &Chord<P>) -> impl Iterator<Item = &RecordKey> {
+        self.repair
+            .unsure
+            .iter()
+            .filter(|key| self.held.get(key).is_some_and(|held| chord.is_root(held.id) != Some(true)))
+    }
+
+    /// Asks the roots of these now, and does not wait for the next round.
+    pub fn make_sure<P: Clone + From<Message>>(&mut self, now: Time, chord: &mut Chord<P>) {
+        if self.repair.unsure.is_empty()
+            || self.repair.made_sure.is_some_and(|last| now < last + MAKE_SURE_EVERY)
+        {
+            return;
+        }
+        self.repair.made_sure = Some(now);
+        let asked: BTreeSet<&RecordKey> = self
+            .repair
+            .under_way
+            .values()
+            .filter_map(|step| match step {
+                Step::Offered(Asked { key, .. }) | Step::Told(Told { key, .. }) => Some(key),
+                Step::AskedKeeper(..) => None,
+            })
+            .collect();
+        let room = OFFERED_AT_ONCE_MAX.saturating_sub(asked.len());
+        let due = self.unsure(chord).filter(|key| !asked.contains(key)).take(room).cloned().collect();
+        self.offer_keys(now, chord, due);
+    }
+
     /// Keeps the records for `root`: none is dropped because of what others say who were asked before.
     /// What the root lacks, it is told all the same.
     pub(super) fn keep_for(&mut self, root: NodeHandle, keys: &BTreeSet<RecordKey>) {
@@ -201,10 +244,25 @@ impl Records {
         let keep = keep || is_kept;
         if self.digest(now, &key, horizon.max(self.horizon(&key))) != digest {
             self.tell_root(now, chord, from, Told { key, keep, horizon, reached: 0 });
-        } else if !keep {
-            self.drop_copy(now, chord, from, key);
+        } else {
+            self.root_knows(now, chord, from, key, keep);
         }
         true
+    }
+
+    /// The root has all that this node knows of a record, which is dropped unless it should be kept.
+    fn root_knows<P: Clone + From<Message>>(
+        &mut self,
+        now: Time,
+        chord: &mut Chord<P>,
+        root: NodeHandle,
+        key: RecordKey,
+        keep: bool,
+    ) {
+        self.repair.unsure.remove(&key);
+        if !keep {
+            self.drop_copy(now, chord, root, key);
+        }
     }
 
     /// Tells the root the next part of a record; after the last, drops it unless it should be kept.
@@ -226,8 +284,8 @@ impl Records {
             self.repair.under_way.insert(number, Step::Told(Told { key, keep, horizon, reached }));
         } else if reached < self.revision {
             self.tell_root(now, chord, root, Told { key, keep, horizon, reached });
-        } else if !keep {
-            self.drop_copy(now, chord, root, key);
+        } else {
+            self.root_knows(now, chord, root, key, keep);
         }
     }
 
@@ -312,231 +370,4 @@ impl Records {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::channel::{Entry, KEPT_FOR, LOG_MAX, Membership, MessageId};
-    use super::super::lease::Age;
-    use super::*;
-    use crate::chord::{self as ring, Output, Upcall};
-    use crate::machine::Input;
-
-    const START: Time = Time::from_micros(1_800_000_000_000_000);
-
-    /// The root of a channel and another node that has it.
-    struct Pair {
-        nodes: Vec<(Chord<Message>, Records)>,
-        key: RecordKey,
-        now: Time,
-    }
-
-    impl Pair {
-        fn new() -> Pair {
-            let mut ring = [7000, 7001].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
-            ring.sort();
-            let key = RecordKey::Channel("rust".parse().unwrap());
-            let mut nodes: Vec<_> =
-                ring.iter().map(|&me| (Chord::ideal(&ring, me, 16, START), Records::default())).collect();
-            nodes.sort_by_key(|(chord, _)| chord.is_root(key.id()) != Some(true));
-            let mut pair = Pair { nodes, key, now: START };
-            assert_eq!(pair.repair(), 0, "the first round is yet to come");
-            pair
-        }
-
-        fn learn(&mut self, node: usize, counters: std::ops::RangeInclusive<u64>, at: Time) {
-            let author = self.nodes[0].0.me();
-            for seq in counters {
-                let place = Place { epoch: 1, root: author, seq };
-                let id = MessageId { author, counter: seq };
-                let entry = Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at };
-                self.nodes[node].1.merge(self.now, &self.key, Statement::Message(entry));
-            }
-        }
-
-        /// One round of repair; returns how many times one tells the other messages.
-        fn repair(&mut self) -> usize {
-            self.wake_after(REPAIR_EVERY)
-        }
-
-        fn wake_after(&mut self, pause: Duration) -> usize {
-            self.now = self.now + pause;
-            let mut told = 0;
-            for (chord, records) in &mut self.nodes {
-                records.on_wakeup(self.now, chord);
-            }
-            while let Some((from, output)) = self.next_output() {
-                match output {
-                    Output::Send { to, message } => {
-                        told += usize::from(format!("{message:?}").contains("Merge {"));
-                        let from = self.nodes[from].0.me();
-                        let (chord, _) = self.nodes.iter_mut().find(|(chord, _)| chord.me() == to).unwrap();
-                        chord.handle(self.now, Input::Message { from, message });
-                    }
-                    Output::Upcall(Upcall::Deliver { request, .. } | Upcall::Receive { request }) => {
-                        let (chord, records) = &mut self.nodes[from];
-                        let ring::Request { origin, id, payload } = request;
-                        let answer = records.on_request(self.now, chord, origin, payload).unwrap();
-                        chord.reply_read(self.now, origin, id, answer);
-                    }
-                    Output::Upcall(Upcall::Reply { id, from: root, payload }) => {
-                        let (chord, records) = &mut self.nodes[from];
-                        records.on_reply(self.now, chord, id, root, payload);
-                    }
-                    Output::Upcall(_) => {}
-                }
-            }
-            told
-        }
-
-        /// The root tells its copy everything, and then the copy the root.
-        fn settle(&mut self) {
-            assert_ne!((self.repair(), self.repair()), (0, 0));
-        }
-
-        fn next_output(&mut self) -> Option<(usize, Output<Message>)> {
-            for (chord, records) in &mut self.nodes {
-                records.push(self.now, chord);
-            }
-            self.nodes.iter_mut().enumerate().find_map(|(i, (chord, _))| Some((i, chord.next_output()?)))
-        }
-
-        /// A member's lease is renewed, and this node hears of it.
-        fn renew(&mut self, node: usize, version: u64) {
-            let member = self.nodes[0].0.me();
-            let nick = "n".parse().unwrap();
-            let membership = Membership { node: member, version, joined: true, nick };
-            self.nodes[node].1.merge(self.now, &self.key, Statement::Member(membership, Age::NEW));
-        }
-
-        fn is_equal(&self) -> bool {
-            let digest = |node: usize| self.nodes[node].1.digest(self.now, &self.key, None);
-            digest(0) == digest(1)
-        }
-
-        fn horizon(&self, node: usize) -> Option<u64> {
-            self.nodes[node].1.horizon(&self.key).map(|place| place.seq)
-        }
-    }
-
-    #[test]
-    fn two_copies_that_have_dropped_differently_fall_silent() {
-        const MORE: u64 = LOG_MAX as u64 + 300;
-        for (root, copy) in [(301..=MORE, 1..=MORE), (1..=MORE, 301..=MORE), (1..=MORE, 1..=900)] {
-            let mut pair = Pair::new();
-            pair.learn(0, root.clone(), START);
-            pair.learn(1, copy.clone(), START);
-            pair.settle();
-            assert_eq!(pair.repair(), 0, "{root:?} {copy:?}");
-        }
-        // The root has dropped by its clock what the copy still keeps, and the other way round.
-        for (early, late) in [(0, 1), (1, 0)] {
-            let mut pair = Pair::new();
-            pair.learn(0, 1..=20, START);
-            pair.learn(1, 1..=20, START);
-            pair.learn(late, 21..=30, START + KEPT_FOR);
-            pair.learn(early, 21..=25, START + KEPT_FOR);
-            pair.nodes[early].1.prune(START + KEPT_FOR);
-            assert_eq!((pair.horizon(early), pair.horizon(late)), (Some(20), None));
-            pair.settle();
-            assert_eq!(pair.repair(), 0, "{early} first");
-        }
-    }
-
-    #[test]
-    fn a_copy_asks_after_all_of_many_records_in_one_round() {
-        let mut pair = Pair::new();
-        let copy = pair.nodes[1].0.me();
-        let keys = (0..).map(|i| RecordKey::Channel(format!("c{i}").parse().unwrap()));
-        let of_the_root = keys.filter(|key| pair.nodes[0].0.is_root(key.id()) == Some(true));
-        let keys: BTreeSet<RecordKey> = of_the_root.take(3 * OFFERS_MAX).collect();
-        for key in &keys {
-            let member = Membership { node: copy, version: 1, joined: true, nick: "n".parse().unwrap() };
-            pair.nodes[1].1.merge(pair.now, key, Statement::Member(member, Age::NEW));
-        }
-        pair.repair();
-        pair.wake_after(REPAIR_GOES_ON);
-        pair.wake_after(REPAIR_GOES_ON);
-        assert!(pair.nodes[0].1.keys().map(|(key, _)| key).eq(&keys));
-    }
-
-    /// The copy has asked the root, which tells it to keep the record, and then answers what was true before.
-    fn is_answered_late(pair: &mut Pair, digest: u64) -> &Records {
-        let (root, keys) = (pair.nodes[0].0.me(), BTreeSet::from([pair.key.clone()]));
-        let (chord, records) = &mut pair.nodes[1];
-        records.offer_keys(START, chord, keys.clone());
-        let id = *records.repair.under_way.first_key_value().unwrap().0;
-        records.keep_for(root, &keys);
-        records.on_offered(START, chord, id, root, Offered { digest, horizon: None, keep: false });
-        records
-    }
-
-    #[test]
-    fn what_the_root_lacks_it_is_told_although_it_tells_something_meanwhile() {
-        let mut pair = Pair::new();
-        pair.learn(1, 1..=5, START);
-        let records = is_answered_late(&mut pair, 0);
-        let step = records.repair.under_way.values().next();
-        assert!(matches!(step, Some(Step::Told(Told { keep: true, .. }))), "{step:?}");
-    }
-
-    #[test]
-    fn what_the_root_tells_a_node_to_keep_is_not_dropped_for_an_earlier_answer() {
-        let mut pair = Pair::new();
-        pair.learn(1, 1..=5, START);
-        let digest = pair.nodes[1].1.digest(START, &pair.key, None);
-        assert_eq!(is_answered_late(&mut pair, digest).keys().count(), 1);
-    }
-
-    /// While a cut network heals, a node may take itself for the root and tell others to keep what is not its own.
-    #[test]
-    fn a_record_is_dropped_when_nobody_wants_it_kept_any_more() {
-        let at = |port| NodeHandle::new(([127, 0, 0, 1], port).into());
-        for (is_wanted, left) in [(true, 1), (false, 0)] {
-            let mut pair = Pair::new();
-            pair.learn(1, 1..=5, START);
-            let (chord, records) = &mut pair.nodes[1];
-            let keys = BTreeSet::from([pair.key.clone()]);
-            let digest = records.digest(START, &pair.key, None);
-            let [first, gone, last, another] = [7002, 7003, 7004, 7005].map(at);
-            for keeper in [first, gone, last] {
-                records.keep_for(keeper, &keys);
-            }
-            records.offer_keys(START, chord, keys);
-            for (asked, keep) in [(another, false), (last, false), (gone, false), (first, is_wanted)] {
-                let id = *records.repair.under_way.first_key_value().unwrap().0;
-                if asked == gone {
-                    assert!(records.offer_failed(START, chord, id, Failure::Unreachable));
-                    continue;
-                }
-                records.on_offered(START, chord, id, asked, Offered { digest, horizon: None, keep });
-            }
-            assert!(records.repair.under_way.is_empty());
-            assert_eq!(records.keys().count(), left);
-        }
-    }
-
-    #[test]
-    fn what_the_root_lacks_it_is_told_once() {
-        let mut pair = Pair::new();
-        pair.learn(0, 1..=20, START);
-        pair.learn(1, 1..=25, START);
-        pair.settle();
-        assert_eq!(pair.repair(), 0);
-        assert!(pair.is_equal());
-    }
-
-    #[test]
-    fn a_renewal_that_the_root_has_missed_reaches_it_once_the_lease_has_ended_there() {
-        let mut pair = Pair::new();
-        pair.renew(0, 1);
-        pair.settle();
-        pair.renew(0, 2);
-        pair.renew(1, 3);
-        assert!(pair.is_equal(), "both hold");
-        pair.repair();
-        pair.renew(1, 4);
-        assert_ne!(pair.repair(), 0, "after two minutes, that of the root has ended");
-        assert!(pair.is_equal());
-        let RecordKey::Channel(name) = &pair.key else { panic!("{}", pair.key) };
-        let root = pair.nodes[0].1.channel(name).unwrap();
-        assert!(root.is_member(pair.now, pair.nodes[0].0.me()));
-    }
-}
+mod tests;
