@@ -1,6 +1,7 @@
 //! What is kept of a chat on the disk, and what becomes of it after a restart.
 //!
-//! Kept are the channels that the user is in, with what was shown of each, and the messages that wait.
+//! Kept are the channels that the user is in, with what was shown of each, the messages that wait, and where
+//! the last one stands that the user has said in each channel: the next one comes after it.
 //! Once the name is the user's again, each channel is joined again as by `join`, and what was missed is
 //! shown; then the messages go out that were waiting.
 //! A user who exits comes back in the same way: only `leave` ends a membership for good.
@@ -24,7 +25,8 @@ use crate::time::Time;
 /// once more.
 pub(crate) const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
-/// The same for a private message that was shown, for one that waits or does not any more, and for a nick.
+/// The same for a private message that was shown, for one that waits or does not any more, for where the last
+/// one of a channel stands, and for a nick.
 pub(crate) const WAITING_WITHIN: Duration = Duration::from_millis(100);
 
 /// Under what something of a chat is kept.
@@ -44,6 +46,8 @@ pub enum Key {
     Posted(MessageId),
     /// A nick that the user has or had.
     Nick(Nick),
+    /// A channel in which the user has said something, whether they are in it or not.
+    Stored(ChannelName),
 }
 
 /// What is kept of a chat under a [`Key`].
@@ -63,6 +67,8 @@ pub enum Value {
     Posted(Recipient, Time, String),
     /// When the user had the nick last.
     Nick(Time),
+    /// Where their last message there stands.
+    Stored(Place),
 }
 
 /// How much of a channel was shown: everything after `from` and up to `upto`.
@@ -87,6 +93,7 @@ pub(super) struct Kept {
     waiting: BTreeMap<Recipient, BTreeSet<MessageId>>,
     posted: BTreeSet<MessageId>,
     nicks: BTreeMap<Nick, Time>,
+    stored: BTreeMap<ChannelName, Place>,
 }
 
 /// What was kept by a former self, until the user has their name again.
@@ -99,6 +106,7 @@ pub(super) struct Former {
     waiting: BTreeMap<Recipient, BTreeMap<(u64, MessageId), String>>,
     posted: BTreeMap<MessageId, Posted>,
     nicks: BTreeMap<Nick, Time>,
+    stored: BTreeMap<ChannelName, Place>,
 }
 
 impl Chat {
@@ -129,6 +137,9 @@ impl Chat {
             (Key::Nick(nick), Value::Nick(at)) => {
                 former.nicks.insert(nick, at);
             }
+            (Key::Stored(channel), Value::Stored(place)) => {
+                former.stored.insert(channel, place);
+            }
             // Nobody has written such a value under such a key.
             _ => {}
         }
@@ -137,7 +148,7 @@ impl Chat {
     /// The user has their name: they are where they were.
     pub(super) fn come_back(&mut self, cx: &mut Context<'_>) {
         let Some(former) = self.former.take() else { return };
-        let Former { channels, mut shown, heard, waiting, posted, nicks } = former;
+        let Former { channels, mut shown, heard, waiting, posted, nicks, stored } = former;
         let mut kept = Kept::default();
         self.heard = Recent::restored(heard);
         kept.heard = self.heard.numbers();
@@ -145,6 +156,8 @@ impl Chat {
         self.posted = posted;
         kept.nicks = nicks.clone();
         self.nicks.had = nicks;
+        kept.stored = stored.clone();
+        self.stored = stored;
         for (channel, seen) in channels {
             let shown = Recent::restored(shown.remove(&channel).unwrap_or_default());
             kept.channels.insert(channel.clone(), (seen, shown.numbers()));
@@ -193,6 +206,8 @@ impl Chat {
             recent_changed(Key::Heard, value, within, &mut kept.heard, &self.heard, &mut changes);
         }
         if matches!(self.stage, Stage::Ready | Stage::Leaving(_)) {
+            // Ahead of the message that waits no more: the next one must not come before it.
+            self.stored_changed(&mut kept, &mut changes);
             self.waiting_changed(&mut kept, &mut changes);
             self.posted_changed(&mut kept, &mut changes);
             self.nicks_changed(&mut kept, &mut changes);
@@ -257,6 +272,22 @@ impl Chat {
             }
             !known.is_empty()
         });
+    }
+
+    fn stored_changed(&self, kept: &mut Kept, changes: &mut Vec<Change>) {
+        if kept.stored == self.stored {
+            return;
+        }
+        for (channel, place) in &self.stored {
+            if kept.stored.get(channel) != Some(place) {
+                let key = Key::Stored(channel.clone());
+                changes.push((key, Some(Value::Stored(*place)), WAITING_WITHIN));
+            }
+        }
+        for channel in kept.stored.keys().filter(|channel| !self.stored.contains_key(*channel)) {
+            changes.push((Key::Stored(channel.clone()), None, WAITING_WITHIN));
+        }
+        kept.stored.clone_from(&self.stored);
     }
 
     fn posted_changed(&self, kept: &mut Kept, changes: &mut Vec<Change>) {

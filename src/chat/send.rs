@@ -296,7 +296,10 @@ impl Chat {
 
     pub(super) fn on_stored(&mut self, cx: &mut Context<'_>, channel: ChannelName, place: Place) {
         if self.stored.len() == CHANNELS_MAX && !self.stored.contains_key(&channel) {
-            self.stored.pop_first();
+            let oldest = self.stored.iter().min_by_key(|(_, place)| **place);
+            if let Some(channel) = oldest.map(|(channel, _)| channel.clone()) {
+                self.stored.remove(&channel);
+            }
         }
         self.stored.insert(channel.clone(), place);
         self.finish_sending(cx, channel, SentState::Stored);

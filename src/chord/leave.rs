@@ -201,7 +201,6 @@ impl<P: Clone> Chord<P> {
         self.departed.push_back((leaver, now + TOLD_FOR));
     }
 
-    /// Who has left in good order of late.
     /// Those of whom this node knows that they have left in good order of late.
     pub fn departed(&self) -> impl Iterator<Item = NodeHandle> + '_ {
         self.departed.iter().filter(|(_, until)| self.now < *until).map(|(node, _)| *node)

@@ -282,6 +282,32 @@ fn a_message_that_waits_is_queued_again_with_its_id_and_then_forgotten() {
     assert!(!events(outputs).iter().any(|event| matches!(event, Event::Sent { .. })), "it went out");
 }
 
+#[test]
+fn who_restarts_speaks_after_their_last_message_in_a_channel_that_they_are_not_in() {
+    let mut disk = Disk::default();
+    let (node, _) = disk.start(NOW);
+    let (node, _) = disk.types(node, NOW, "send #rust one");
+    let last = |node: &Node| node.records().channel(&"rust".parse().unwrap()).unwrap().log.last();
+    let first = last(&node);
+    // In the part of the network where they are now, nobody knows of it, and the clock is behind.
+    disk.0.retain(|key, _| is_of_chat(key));
+    let earlier = NOW - Duration::from_secs(1);
+    let (node, _) = disk.start(earlier);
+    let (node, _) = disk.types(node, earlier, "send #rust two");
+    assert!(first < last(&node));
+}
+
+#[test]
+fn of_as_many_channels_as_one_may_be_in_it_is_kept_where_the_last_message_stands() {
+    let mut disk = Disk::default();
+    let (mut node, _) = disk.start(NOW);
+    let before = disk.0.keys().filter(|key| is_of_chat(key)).count();
+    for channel in 0..300 {
+        (node, _) = disk.types(node, after(channel), &format!("send #channel{channel} hello"));
+    }
+    assert_eq!(disk.0.keys().filter(|key| is_of_chat(key)).count(), before + 256);
+}
+
 /// The texts of the private messages.
 fn letters(events: &[Event]) -> Vec<&str> {
     fn text(event: &Event) -> Option<&str> {
