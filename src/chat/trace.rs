@@ -3,7 +3,7 @@
 use super::command::{Argument, Command, Kind, Refusal, Words};
 use super::event::{Event, Recipient};
 use super::{Chat, Context, Pending};
-use crate::chord::trace::{DeadEnd, Way};
+use crate::chord::trace::Way;
 use crate::records::RecordKey;
 
 pub(super) const COMMAND: Command = Command {
@@ -36,14 +36,6 @@ fn run(chat: &mut Chat, cx: &mut Context<'_>, words: &mut Words<'_>) -> Result<(
 }
 
 pub(super) fn show(cx: &mut Context<'_>, target: String, way: Way) {
-    let root = way.end.map_err(|dead_end| {
-        match dead_end {
-            DeadEnd::NobodyNearer => "the last node does not know yet who is nearer; try again",
-            DeadEnd::NoAnswer => "too many nodes did not answer",
-            DeadEnd::TooLong => "the way is too long",
-            DeadEnd::TooMany => "too many traces are under way",
-        }
-        .to_owned()
-    });
+    let root = way.end.map_err(|dead_end| dead_end.to_string());
     cx.tell(Event::Trace { target, key: way.key, hops: way.hops, root, linear: way.linear });
 }

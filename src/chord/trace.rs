@@ -4,7 +4,9 @@
 //! hop -> n: NextHop { step }
 //!
 //! This is the iterative lookup of the paper; messages are routed recursively.
+//! Who belongs to no ring can look up as well, from a node of the ring on.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::message::{Message, Number, Step};
@@ -39,7 +41,7 @@ pub struct Way {
     pub key: Id,
     /// Whether it went successor by successor.
     pub linear: bool,
-    /// The nodes that were asked, in order, this one first, and how long each took to answer.
+    /// The nodes that were asked, in order, and how long each took to answer; a member begins with itself.
     pub hops: Vec<(NodeHandle, Duration)>,
     /// The nodes that did not answer.
     pub silent: Vec<NodeHandle>,
@@ -69,6 +71,17 @@ pub enum DeadEnd {
     TooMany,
 }
 
+impl fmt::Display for DeadEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DeadEnd::NobodyNearer => "the last node does not know yet who is nearer; try again",
+            DeadEnd::NoAnswer => "too many nodes did not answer",
+            DeadEnd::TooLong => "the way is too long",
+            DeadEnd::TooMany => "too many traces are under way",
+        })
+    }
+}
+
 /// How the next hop is chosen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Manner {
@@ -95,15 +108,19 @@ impl Trace {
 impl<P: Clone> Chord<P> {
     /// Looks for the way to the root of `key`: [`Upcall::Traced`] follows, with the number that is returned.
     pub fn trace(&mut self, now: Time, key: Id, linear: bool) -> Number {
+        self.trace_from(now, self.me, key, linear)
+    }
+
+    /// The same from `first` on, which is in the ring; this node need not be.
+    pub fn trace_from(&mut self, now: Time, first: NodeHandle, key: Id, linear: bool) -> Number {
         self.set_time(now);
         let id = self.new_number();
         let way = Way { key, linear, hops: Vec::new(), silent: Vec::new(), end: Err(DeadEnd::NobodyNearer) };
-        let trace = Trace { way, asked: self.me, since: self.now, deadline: self.now + TRACE_DEADLINE };
+        let trace = Trace { way, asked: first, since: self.now, deadline: self.now + TRACE_DEADLINE };
         if self.traces.len() == TRACES_MAX {
             self.end_trace(id, trace, Err(DeadEnd::TooMany));
         } else {
-            let step = self.next_step(key, Manner { linear, last: false }, &[]);
-            self.take_step(id, trace, step);
+            self.ask_hop(id, trace, first);
         }
         id
     }

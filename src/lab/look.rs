@@ -1,4 +1,4 @@
-//! `ps`, `nodeinfo`, `logs`, `find`: shows what there is.
+//! `ps`, `nodeinfo`, `logs`: shows what there is.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,11 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::boot::{Connection, Finger, Peer, Place, place};
-use super::client::{get, path_of};
 use super::hosted::Request;
 use super::state::{Lab, Node};
 use super::{link, say};
@@ -145,42 +143,4 @@ pub(super) async fn show_log(node: &Node, mut log: File, follow: bool) -> anyhow
             _ => {}
         }
     }
-}
-
-/// The way to a key.
-#[derive(Deserialize)]
-struct Found {
-    id: String,
-    root: Peer,
-    hops: Vec<Hop>,
-    silent: Vec<Peer>,
-}
-
-#[derive(Deserialize)]
-struct Hop {
-    node: Peer,
-    micros: u64,
-}
-
-/// `find`.
-pub(super) async fn find(lab: &Lab, key: &str, linear: bool) -> anyhow::Result<()> {
-    let nodes = lab.running()?;
-    let node = super::state::one_of(&nodes)?;
-    let path = format!("{}?linear={linear}", path_of("dht/find", key));
-    let found: Found = get(&node, &path).await?.json()?;
-    let name = |peer: &Peer| {
-        let node = nodes.iter().find(|node| node.at.is_some_and(|at| at.addr == peer.addr));
-        node.map_or_else(|| peer.addr.to_string(), |node| node.name.clone())
-    };
-    say(&format!("{key} is {}", found.id))?;
-    for (number, hop) in found.hops.iter().enumerate() {
-        // The first asks nobody but itself.
-        let took = Some(Duration::from_micros(hop.micros)).filter(|took| !took.is_zero());
-        let took = took.map(|took| format!("  {took:.1?}")).unwrap_or_default();
-        say(&format!("{number:>4}  {:<6} {}{took}", name(&hop.node), hop.node.id))?;
-    }
-    for peer in &found.silent {
-        say(&format!("      {:<6} {}  silent", name(peer), peer.id))?;
-    }
-    say(&format!("{} is responsible: {} {}", name(&found.root), found.root.id, found.root.addr))
 }

@@ -10,6 +10,7 @@
 
 mod boot;
 mod client;
+mod find;
 mod hosted;
 mod hosts;
 mod link;
@@ -57,7 +58,7 @@ async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
         Command::Nodeinfo { node } => look::node_info(&lab, &node).await,
         Command::Logs { node, follow } => look::logs(&lab, &node, follow).await,
         Command::Monitor { once, json } => monitor::monitor(&lab, monitor::Manner { once, json }).await,
-        Command::Find { key, linear } => look::find(&lab, &key, linear).await,
+        Command::Find { key, linear } => find::find(&lab, &key, linear).await,
         Command::Store { value } => values::put(&lab, &value, value.as_bytes()).await,
         Command::Put { key, value } => values::put(&lab, &key, value.as_bytes()).await,
         Command::Storemany { count } => values::store_many(&lab, count).await,

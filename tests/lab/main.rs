@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use net::Net;
+use rustix::process::{Signal, kill_process};
 
 /// How long a ring may take until it is right again.
 const RING_TIME_MAX: Duration = Duration::from_secs(30);
@@ -88,9 +89,43 @@ fn a_key_is_found_by_fingers_and_node_by_node() {
     let by_fingers = net.done("find apple");
     assert!(by_fingers.starts_with("apple is d0be2dc421be4fcd0172e5afceea3970e2f3d940\n"), "{by_fingers}");
     assert!(root(&by_fingers).contains(" is responsible: "), "{by_fingers}");
+    let around = net.around_the_ring();
     for _ in 0..4 {
         let linear = net.done("find apple --linear");
         assert_eq!(root(&linear), root(&by_fingers));
+        let hops: Vec<Vec<&str>> =
+            linear.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+        let (_, hops) = hops.split_last().unwrap();
+        assert!(hops.iter().all(|hop| hop[3].ends_with('s')), "how long each took: {linear}");
+        let place = |name: &str| around.iter().position(|node| node == name).unwrap();
+        for pair in hops.windows(2) {
+            assert_eq!(place(pair[1][1]), (place(pair[0][1]) + 1) % around.len(), "{linear}");
+        }
+        assert!(root(&linear).starts_with(hops.last().unwrap()[1]), "the last one is the root: {linear}");
+    }
+}
+
+#[test]
+fn a_way_goes_around_a_node_that_is_silent_and_one_that_begins_there_says_so() {
+    let net = Net::new();
+    net.done("boot 4");
+    kill_process(net.pids()[2], Signal::STOP).unwrap();
+    assert_eq!(net.done("kill n4"), "n4 is killed\n");
+    let (mut refused, mut found) = (0, 0);
+    let deadline = Instant::now() + RING_TIME_MAX;
+    while refused == 0 || found == 0 {
+        assert!(Instant::now() < deadline, "of nodes at random, each is some time the first");
+        let output = net.command("find apple").output().unwrap();
+        let (told, error) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if output.status.success() {
+            let root = told.lines().last().unwrap();
+            assert!(root.starts_with("n1 is ") || root.starts_with("n2 is "), "{told}");
+            found += 1;
+        } else {
+            assert_eq!((&*told, &*error), ("", "chat: n3 does not answer\n"));
+            refused += 1;
+        }
     }
 }
 

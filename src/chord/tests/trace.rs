@@ -30,6 +30,22 @@ fn a_trace_goes_around_a_node_that_does_not_answer() {
 }
 
 #[test]
+fn who_belongs_to_no_ring_traces_from_a_node_that_does() {
+    let [a, b, c] = nodes();
+    let mut outside = Chord::new(a, 3, START);
+    let id = outside.trace_from(START, b, c.id(), false);
+    let ask = |last, avoid| Message::GetNextHop { question: id, key: c.id(), linear: false, last, avoid };
+    assert_eq!(outputs(&mut outside), [send(b, ask(false, Vec::new()))]);
+    let got = feed(&mut outside, b, Message::NextHop { question: id, step: Step::To(c) });
+    assert_eq!(got, [send(c, ask(true, Vec::new()))]);
+    // Who is silent is gone around, as by a member; there is nobody before the first.
+    assert_eq!(lose(&mut outside, c), [send(b, ask(false, vec![c]))]);
+    let got = lose(&mut outside, b);
+    let [Output::Upcall(Upcall::Traced { way, .. })] = &got[..] else { panic!("{got:?}") };
+    assert_eq!((&way.hops[..], &way.silent[..], way.end), (&[][..], &[c, b][..], Err(DeadEnd::NoAnswer)));
+}
+
+#[test]
 fn a_trace_goes_back_to_who_came_between() {
     let [a, b, c, d] = nodes();
     // The node before has not heard yet that c stands between b and this one.
