@@ -220,7 +220,8 @@ fn spawn(lab: &Lab, name: &str, ip: IpAddr, bootstrap: Option<SocketAddr>) -> an
     let errors = log.try_clone().context("cannot write the log twice")?;
     let mut command = Command::new(&program);
     let addr = SocketAddr::new(ip, 0).to_string();
-    command.args(["--nick", name, "--addr", &addr, "--http", "127.0.0.1:0", "--http-token-file"]);
+    command.args(["--network", &lab.network(), "--nick", name, "--addr", &addr]);
+    command.args(["--http", "127.0.0.1:0", "--http-token-file"]);
     command.arg(lab.token_file()).args(["--headless", "--json", "--ephemeral"]);
     if let Some(bootstrap) = bootstrap {
         command.args(["--bootstrap", &bootstrap.to_string()]);

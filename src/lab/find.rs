@@ -89,7 +89,7 @@ pub(super) async fn find(lab: &Lab, key: &str, linear: bool) -> anyhow::Result<(
     let id = RecordKey::Value(value).id();
     let nodes = lab.running()?;
     let first = NodeHandle::new(one_of(&nodes)?.at()?.addr);
-    let way = ask(Question { first, key: id, linear }).await?;
+    let way = ask(lab, Question { first, key: id, linear }).await?;
     let names: BTreeMap<SocketAddr, &str> =
         nodes.iter().filter_map(|node| Some((node.at?.addr, &node.name[..]))).collect();
     let name = |node: NodeHandle| {
@@ -111,7 +111,7 @@ pub(super) async fn find(lab: &Lab, key: &str, linear: bool) -> anyhow::Result<(
     }
 }
 
-async fn ask(question: Question) -> anyhow::Result<Way> {
+async fn ask(lab: &Lab, question: Question) -> anyhow::Result<Way> {
     let first = question.first;
     let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     let here = address_towards(&[first], any).with_context(|| format!("no way to {}", first.addr()))?;
@@ -119,7 +119,7 @@ async fn ask(question: Question) -> anyhow::Result<Way> {
     let me = NodeHandle::new(listener.local_addr().context("cannot tell where this command listens")?);
     let clock = Clock::start();
     let asker = Asker(Chord::new(me, 1, clock.now()));
-    let (driver, mut controls) = Driver::new(asker, listener, Config::default(), clock);
+    let (driver, mut controls) = Driver::new(asker, listener, Config::new(lab.network()), clock);
     controls.commands.send(question).await.context("the way cannot be asked for")?;
     let late = || format!("no answer within {} s", TIME_MAX.as_secs());
     timeout(TIME_MAX, driver.run()).await.with_context(late)?;

@@ -87,6 +87,7 @@ pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec
     let mut lines = vec![
         format!("name         {}, process {}", node.name, node.pid),
         format!("node         {}", peer(&place.node)),
+        format!("network      {}", lab.network()),
         format!("HTTP         http://{}{on}", node.at()?.http),
         format!("log          {}{on}", log.display()),
         format!("since        {}", place.since),

@@ -175,6 +175,11 @@ impl Lab {
         format!(".local/share/chord-chat/net.d-{}", Id::hash(self.token.to_string()).short())
     }
 
+    /// The name that the nodes give their network: a port that one of another network has had leads to none of this.
+    pub(super) fn network(&self) -> String {
+        format!("lab-{}", Id::hash(self.token.to_string()).short())
+    }
+
     pub(super) fn token_file(&self) -> PathBuf {
         self.dir.join("token")
     }

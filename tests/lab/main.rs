@@ -171,6 +171,40 @@ fn what_a_node_knows_and_has_told_is_shown() {
 
 /// A machine that was restarted has other processes with these numbers, or none.
 #[test]
+fn the_nodes_of_two_directories_are_of_two_networks() {
+    let nets = [Net::new(), Net::new()];
+    let network = |net: &Net, node: &str| {
+        let about = net.done(&format!("nodeinfo {node}"));
+        about.lines().find_map(|line| line.strip_prefix("network      lab-")).unwrap().to_owned()
+    };
+    let networks = nets.each_ref().map(|net| {
+        net.done("boot 2");
+        assert_eq!(network(net, "n1"), network(net, "n2"));
+        network(net, "n1")
+    });
+    assert_ne!(networks[0], networks[1]);
+    let [one, other] = nets.each_ref().map(|net| {
+        let about = net.done("nodeinfo n1");
+        about
+            .lines()
+            .find_map(|line| line.strip_prefix("node "))
+            .unwrap()
+            .split_whitespace()
+            .last()
+            .unwrap()
+            .to_owned()
+    });
+    let joins = |network: &str, node: &str| {
+        let mut chat = std::process::Command::new(env!("CARGO_BIN_EXE_chat"));
+        chat.args(["--network", &format!("lab-{network}"), "--bootstrap", node]);
+        chat.args(["--nick", "eve", "--addr", "127.0.0.1:0", "--ephemeral", "--json"]);
+        chat.stdin(std::process::Stdio::null()).output().unwrap().status.success()
+    };
+    assert!(joins(&networks[0], &one), "who names the network is let in");
+    assert!(!joins(&networks[0], &other), "this one is of another");
+}
+
+#[test]
 fn a_state_that_does_not_fit_what_runs_is_told_and_ends_nobody_else() {
     let net = Net::new();
     net.done("boot 2");
