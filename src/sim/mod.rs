@@ -18,6 +18,7 @@ use crate::machine::Machine;
 use crate::time::Time;
 use crate::wire;
 
+mod bare;
 pub mod chat;
 pub mod explore;
 mod links;
@@ -31,6 +32,7 @@ pub mod trace;
 pub mod walk;
 pub mod world;
 
+pub use bare::{Bare, Do, Told};
 pub use explore::{Act, Explorable, Report, Scenario};
 pub use links::{Latency, Links, Order};
 pub use network::{Counters, Cut, InFlight, Network, Observer};

@@ -12,12 +12,12 @@ use std::time::Duration;
 use chord_chat::chord::message::Number;
 use chord_chat::chord::{Chord, SUCCESSORS, Upcall};
 use chord_chat::id::{Id, NodeHandle};
-use chord_chat::sim::{Links, Network, Observer};
+use chord_chat::sim::{Bare, Do, Links, Network, Observer, Told};
 use chord_chat::time::Time;
 use rand::RngExt;
 
 use crate::address;
-use crate::rings::{self, Bare, Do, Told};
+use crate::rings;
 use crate::seeds::for_each_seed;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ impl Judge {
 impl Observer<Bare> for Judge {
     fn told(&mut self, network: &Network<Bare>, node: NodeHandle, told: &Told) {
         match told {
-            Told::Finds(number, key) => {
+            Told::Looks(number, key) => {
                 let again = self.repeated.remove(&(node, *key));
                 self.waiting.insert((node, *number), Lookup { key: *key, asked: network.now(), again });
             }

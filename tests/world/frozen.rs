@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use chord_chat::chord::Upcall;
 use chord_chat::id::NodeHandle;
-use chord_chat::sim::{Cut, Links, Network, Observer};
+use chord_chat::sim::{Bare, Cut, Links, Network, Observer, Told};
 
 use crate::address;
-use crate::rings::{self, Bare, Told};
+use crate::rings;
 use crate::seeds::for_each_seed;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,76 +2,12 @@
 
 use std::time::Duration;
 
-use chord_chat::chord::message::Number;
-use chord_chat::chord::{Chord, Message, Output, SUCCESSORS, Upcall};
-use chord_chat::id::{Id, NodeHandle};
-use chord_chat::machine::{self, Input, Machine};
+use chord_chat::chord::{Chord, SUCCESSORS};
+use chord_chat::id::NodeHandle;
 use chord_chat::sim::ring::{self, Member};
-use chord_chat::sim::{Links, Network};
-use chord_chat::time::Time;
+use chord_chat::sim::{Bare, Links, Network};
 
 use crate::address;
-
-/// A node of a ring without an application.
-#[derive(Clone, Debug)]
-pub struct Bare(pub Chord<()>);
-
-/// What a [`Bare`] node can be asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Do {
-    /// Join through this node.
-    Join(NodeHandle),
-    /// Find the root of a key.
-    Find(Id),
-}
-
-/// What a [`Bare`] node tells.
-#[derive(Clone, Debug)]
-pub enum Told {
-    Up(Upcall<()>),
-    /// It looks for the root of a key under this number.
-    Finds(Number, Id),
-}
-
-impl Machine for Bare {
-    type Command = Do;
-    type Event = Told;
-    type Message = Message<()>;
-
-    fn me(&self) -> NodeHandle {
-        self.0.me()
-    }
-
-    fn handle(
-        &mut self,
-        now: Time,
-        input: Input<Do, Message<()>>,
-        outputs: &mut Vec<machine::Output<Told, Message<()>>>,
-    ) {
-        match input {
-            Input::Command(Do::Join(via)) => self.0.join(now, via),
-            Input::Command(Do::Find(key)) => {
-                let number = self.0.find_root(now, key);
-                outputs.push(machine::Output::Event(Told::Finds(number, key)));
-            }
-            Input::Message { from, message } => self.0.handle(now, Input::Message { from, message }),
-            Input::Unreachable { peer, undelivered } => {
-                self.0.handle(now, Input::Unreachable { peer, undelivered });
-            }
-            Input::Wakeup => self.0.handle(now, Input::Wakeup),
-        }
-        while let Some(output) = self.0.next_output() {
-            outputs.push(match output {
-                Output::Send { to, message } => machine::Output::Send { to, message },
-                Output::Upcall(upcall) => machine::Output::Event(Told::Up(upcall)),
-            });
-        }
-    }
-
-    fn next_wakeup(&self) -> Option<Time> {
-        self.0.next_wakeup()
-    }
-}
 
 /// A network with the ideal ring of the nodes numbered below `nodes`.
 pub fn ideal(seed: u64, links: Links, nodes: u32) -> Network<Bare> {

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use chord_chat::chord::message::Number;
 use chord_chat::chord::trace::Way;
-use chord_chat::chord::{Chord, Message, Output, Upcall};
+use chord_chat::chord::{Chord, Upcall};
 use chord_chat::id::{Id, NodeHandle};
-use chord_chat::machine::{self, Input, Machine};
-use chord_chat::sim::{Latency, Links, Network, Observer};
+use chord_chat::sim::{Bare, Do, Latency, Links, Network, Observer, Told};
 use chord_chat::time::Time;
 use rand::RngExt;
 
@@ -99,70 +98,6 @@ impl Outcome {
     }
 }
 
-/// A node of a ring without an application.
-struct Member(Chord<()>);
-
-#[derive(Clone, Copy, Debug)]
-enum Do {
-    Join(NodeHandle),
-    Leave,
-    /// Look the root of a key up as in the paper, iteratively.
-    Trace(Id),
-    /// Look it up as the chat does: the message is handed on, and sent again where no answer comes.
-    Find(Id),
-}
-
-#[derive(Debug)]
-enum Told {
-    /// Since now the root of this key is looked for.
-    Looks(Number, Id),
-    Up(Upcall<()>),
-}
-
-impl Machine for Member {
-    type Command = Do;
-    type Event = Told;
-    type Message = Message<()>;
-
-    fn me(&self) -> NodeHandle {
-        self.0.me()
-    }
-
-    fn handle(
-        &mut self,
-        now: Time,
-        input: Input<Do, Message<()>>,
-        outputs: &mut Vec<machine::Output<Told, Message<()>>>,
-    ) {
-        let looks = |number, key| machine::Output::Event(Told::Looks(number, key));
-        match input {
-            Input::Command(Do::Join(via)) => self.0.join(now, via),
-            Input::Command(Do::Leave) => self.0.leave(now),
-            Input::Command(Do::Trace(key)) => outputs.push(looks(self.0.trace(now, key, false), key)),
-            Input::Command(Do::Find(key)) => outputs.push(looks(self.0.find_root(now, key), key)),
-            Input::Message { from, message } => self.0.handle(now, Input::Message { from, message }),
-            Input::Unreachable { peer, undelivered } => {
-                self.0.handle(now, Input::Unreachable { peer, undelivered });
-            }
-            Input::Wakeup => self.0.handle(now, Input::Wakeup),
-        }
-        while let Some(output) = self.0.next_output() {
-            let has_left = matches!(output, Output::Upcall(Upcall::Left { .. }));
-            outputs.push(match output {
-                Output::Send { to, message } => machine::Output::Send { to, message },
-                Output::Upcall(upcall) => machine::Output::Event(Told::Up(upcall)),
-            });
-            if has_left {
-                outputs.push(machine::Output::Stop);
-            }
-        }
-    }
-
-    fn next_wakeup(&self) -> Option<Time> {
-        self.0.next_wakeup()
-    }
-}
-
 /// Judges what every lookup finds.
 #[derive(Default)]
 struct Judge {
@@ -202,8 +137,8 @@ impl Judge {
     }
 }
 
-impl Observer<Member> for Judge {
-    fn told(&mut self, network: &Network<Member>, node: NodeHandle, told: &Told) {
+impl Observer<Bare> for Judge {
+    fn told(&mut self, network: &Network<Bare>, node: NodeHandle, told: &Told) {
         let now = network.now();
         match told {
             Told::Looks(number, key) => {
@@ -234,7 +169,7 @@ impl Observer<Member> for Judge {
         }
     }
 
-    fn ends(&mut self, network: &Network<Member>, node: NodeHandle) {
+    fn ends(&mut self, network: &Network<Bare>, node: NodeHandle) {
         self.gone.insert(node, network.now());
         // Nobody is there to be told.
         self.waiting.retain(|(origin, _), _| *origin != node);
@@ -242,7 +177,7 @@ impl Observer<Member> for Judge {
 }
 
 struct Churn {
-    network: Network<Member>,
+    network: Network<Bare>,
     judge: Rc<RefCell<Judge>>,
     going: Going,
     seed: u64,
@@ -259,7 +194,7 @@ impl Churn {
         let all = nodes(0..NODES, seed);
         let now = network.now();
         for &node in &all {
-            network.add(Member(Chord::ideal(&all, node, SUCCESSORS, now)));
+            network.add(Bare(Chord::ideal(&all, node, SUCCESSORS, now)));
             judge.borrow_mut().members.insert(node.id(), (node, now));
         }
         Churn { network, judge, going, seed, started: NODES }
@@ -283,7 +218,7 @@ impl Churn {
     fn someone_comes(&mut self) {
         let node = node(self.started, self.seed);
         self.started += 1;
-        self.network.add(Member(Chord::new(node, SUCCESSORS, self.network.now())));
+        self.network.add(Bare(Chord::new(node, SUCCESSORS, self.network.now())));
         let via = self.someone();
         self.network.command(node, Do::Join(via));
     }
