@@ -85,6 +85,11 @@ impl Node {
         self.remote.is_some() && self.link.is_none()
     }
 
+    /// Whether it is on another machine, and was not there yet when that was asked.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.remote.is_some() && self.seen().is_none()
+    }
+
     /// How much memory it takes, in KiB, if the system says it.
     pub(super) fn memory(&self) -> Option<u64> {
         match &self.remote {
@@ -142,7 +147,20 @@ impl Lab {
     /// The same with a connection to every other machine that has nodes, or to that of the only node that is meant.
     ///
     /// A machine that cannot be reached is told, and the command goes on without.
-    pub(super) async fn linked(mut self, only: Option<&str>) -> anyhow::Result<Lab> {
+    pub(super) async fn linked(self, only: Option<&str>) -> anyhow::Result<Lab> {
+        let (lab, failures) = self.link(only).await?;
+        for error in failures {
+            warn(&format!("{error:#}"));
+        }
+        Ok(lab)
+    }
+
+    /// The same with new connections to all machines, and why there is none to some.
+    pub(super) async fn linked_anew(&self) -> anyhow::Result<(Lab, Vec<anyhow::Error>)> {
+        Lab { links: BTreeMap::new(), ..self.clone() }.link(None).await
+    }
+
+    async fn link(mut self, only: Option<&str>) -> anyhow::Result<(Lab, Vec<anyhow::Error>)> {
         let mut ports: BTreeMap<Remote, BTreeSet<u16>> = BTreeMap::new();
         for node in self.state()?.nodes.into_iter().filter(|node| only.is_none_or(|name| name == node.name)) {
             if let Some(remote) = node.remote {
@@ -153,15 +171,16 @@ impl Lab {
         for (remote, ports) in ports {
             opening.spawn(async move { (Link::open(&remote, ports).await, remote) });
         }
+        let mut failures = Vec::new();
         while let Some(opened) = opening.join_next().await {
             match opened.context("a connection was broken off")? {
                 (Ok(link), remote) => {
                     self.links.insert(remote, Arc::new(link));
                 }
-                (Err(error), _) => warn(&format!("{error:#}")),
+                (Err(error), _) => failures.push(error),
             }
         }
-        Ok(self)
+        Ok((self, failures))
     }
 
     /// The other machines that are reached.

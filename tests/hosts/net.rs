@@ -1,8 +1,12 @@
 //! `chat net --hosts`: one ring on several hosts, whose nodes are started and looked after by ssh.
 
 use std::io::{BufRead, BufReader};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 use crate::namespaces::{Hosts, address};
 use crate::ssh::{Net, refused, said};
@@ -78,6 +82,41 @@ fn one_ring_spans_hosts_and_every_command_reaches_its_nodes() {
         assert_eq!(net.done(&format!("lookup {word}")), format!("{word}\n"));
     }
     assert_eq!(net.done("killall"), "4 nodes killed\n");
+    net.wait_until_over();
+}
+
+#[test]
+fn the_monitor_sees_who_comes_and_who_ends_on_other_hosts() {
+    let hosts = Hosts::new(2);
+    let net = Net::new(&hosts, 2);
+    said(&net.on("boot 2", &format!(". {}\nh1 {}\n", address(0), address(1))));
+    let mut monitor = net.begin("monitor --json");
+    let (sender, looks) = mpsc::channel();
+    let output = BufReader::new(monitor.stdout.take().unwrap());
+    thread::spawn(move || {
+        for line in output.lines() {
+            let Ok(line) = line else { return };
+            if sender.send(serde_json::from_str::<Value>(&line).unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    let wait_for = |name: &str, state: &str| loop {
+        let look = looks.recv_timeout(RING_TIME_MAX).unwrap();
+        let nodes = look["nodes"].as_array().unwrap().clone();
+        if let Some(node) = nodes.into_iter().find(|node| node["name"] == name && node["state"] == state) {
+            return node;
+        }
+    };
+    wait_for("n2", "runs");
+    assert!(net.done("addmany 2").starts_with("n3 to n4: "));
+    let pid = wait_for("n4", "runs")["pid"].as_i64().unwrap();
+    assert_eq!(hosts_of(&net), ["n1 .", "n2 h1", "n3 .", "n4 h1"]);
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
+    wait_for("n4", "gone");
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    assert_eq!(net.done("killall"), "3 nodes killed, 1 did not run any more\n");
     net.wait_until_over();
 }
 

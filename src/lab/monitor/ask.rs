@@ -61,6 +61,9 @@ async fn ask(node: &Node) -> Answer {
     if let Err(error) = node.link() {
         return Answer::Silent(safe::line(&format!("{error:#}")));
     }
+    if node.is_unknown() {
+        return Answer::Silent("its machine has not told of it yet".to_owned());
+    }
     if !node.runs() {
         return Answer::Gone;
     }

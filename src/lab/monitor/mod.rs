@@ -4,6 +4,7 @@
 //! node -> monitor: its place, its records, its counters
 
 mod ask;
+mod reach;
 mod screen;
 mod table;
 mod view;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until, timeout};
 
 use self::ask::Questions;
+use self::reach::Reach;
 use self::screen::Screen;
 use self::view::{After, View};
 use self::watch::Watch;
@@ -72,9 +74,11 @@ async fn tell_once(lab: &Lab, json: bool) -> anyhow::Result<()> {
 /// Tells one look after the other as JSON.
 async fn stream(lab: &Lab) -> anyhow::Result<()> {
     let (mut watch, mut questions) = (Watch::default(), Questions::new());
+    let mut reach = Reach::new(lab, Instant::now());
     let mut ticks = ticks();
     loop {
         ticks.tick().await;
+        let lab = reach.lab(Instant::now(), &watch).await;
         begin_look(lab, &mut watch, &mut questions)?;
         // Who needs longer is told of in one of the next looks, and keeps nobody waiting.
         if let Ok(taken) = timeout(LOOK_EVERY, take_answers(&mut watch, &mut questions)).await {
@@ -121,6 +125,7 @@ async fn show(lab: &Lab) -> anyhow::Result<()> {
     let mut keys = screen::keys()?;
     let (mut watch, mut questions) = (Watch::default(), Questions::new());
     let mut view = View::new(Colour::of_environment() == Colour::ON);
+    let mut reach = Reach::new(lab, Instant::now());
     let mut ticks = ticks();
     let mut draw_at = None;
     loop {
@@ -149,6 +154,7 @@ async fn show(lab: &Lab) -> anyhow::Result<()> {
                 true
             }
             _ = ticks.tick() => {
+                let lab = reach.lab(Instant::now(), &watch).await;
                 view.trouble = begin_look(lab, &mut watch, &mut questions).err().map(|error| format!("{error:#}"));
                 true
             }
