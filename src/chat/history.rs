@@ -21,6 +21,7 @@ use super::send::Said;
 use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
+use crate::id::NodeHandle;
 use crate::records::RecordKey;
 use crate::records::channel::{Entry, LOG_MAX, Place};
 use crate::records::name::ChannelName;
@@ -70,6 +71,15 @@ pub struct Answer {
     pub entries: Vec<Entry>,
     /// Whether there are older ones.
     pub more: bool,
+}
+
+/// Messages that wait until enough copies have them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Acknowledged {
+    origin: NodeHandle,
+    id: Number,
+    channel: ChannelName,
+    answer: Answer,
 }
 
 /// What is being read of a channel's past.
@@ -176,8 +186,20 @@ impl Chat {
             }
         }
         answer.entries.reverse();
-        let payload = Payload::Past(answer);
-        self.after_write(cx, Then::AnswerRead { origin: request.origin, id: request.id, payload });
+        let (origin, id, channel) = (request.origin, request.id, channel.clone());
+        self.after_write(cx, Then::Past(Acknowledged { origin, id, channel, answer }));
+    }
+
+    /// The messages stand where they stand now: one may have got another place, when two logs became one.
+    pub(super) fn on_past_acknowledged(cx: &mut Context<'_>, past: Acknowledged) {
+        let Acknowledged { origin, id, channel, mut answer } = past;
+        if let Some(known) = cx.records.channel(&channel) {
+            for entry in &mut answer.entries {
+                entry.place = known.log.get(&entry.id).map_or(entry.place, |now| now.place);
+            }
+            answer.entries.sort_by_key(|entry| entry.place);
+        }
+        cx.chord.reply_read(cx.now, origin, id, Payload::Past(answer));
     }
 
     pub(super) fn on_past(&mut self, cx: &mut Context<'_>, id: Number, mut past: Past, answer: Answer) {

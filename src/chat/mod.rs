@@ -186,6 +186,8 @@ enum Then {
     },
     Join(join::Acknowledged),
     Leave(leave::Acknowledged),
+    Renew(renew::Acknowledged),
+    Past(history::Acknowledged),
     Send(send::Acknowledged),
     Mail(mail::Acknowledged),
     /// Members whom this root did not know until now are shown how far the channel is: up to `last`.
@@ -476,6 +478,8 @@ impl Chat {
                 }
                 Then::Join(join) => self.on_join_acknowledged(cx, join),
                 Then::Leave(leave) => self.on_leave_acknowledged(cx, leave),
+                Then::Renew(renewal) => Chat::on_renew_acknowledged(cx, renewal),
+                Then::Past(past) => Chat::on_past_acknowledged(cx, past),
                 Then::Send(send) => self.on_send_acknowledged(cx, send),
                 Then::Mail(mail) => Chat::on_mail_acknowledged(cx, mail),
                 Then::CatchUp { channel, last, members } => Chat::show_again(cx, channel, last, &members),

@@ -14,9 +14,11 @@
 //! What is missed otherwise, because a delivery was lost or a root crashed, comes a moment late and is no
 //! history.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::event::MemberChange;
+use super::event::{MemberChange, MessageId};
 use super::heal::Compared;
 use super::join::{Session, Stage};
 use super::payload::Payload;
@@ -61,6 +63,19 @@ pub struct Answer {
     pub sum: u64,
     /// Whether the root took the member for gone.
     pub was_gone: bool,
+}
+
+/// A member's renewal, and what the member has missed, that wait until enough copies have them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Acknowledged {
+    origin: NodeHandle,
+    id: Number,
+    channel: ChannelName,
+    seen: Option<Place>,
+    from: Option<Place>,
+    missed: BTreeSet<MessageId>,
+    more: bool,
+    was_gone: bool,
 }
 
 /// What a member knew when it renewed.
@@ -182,19 +197,28 @@ impl Chat {
             // Its lease had ended, or all who knew of it were gone; or it has another name.
             self.tell_members(cx, &channel, &nick, request.origin, MemberChange::Joined);
         }
-        let Some(known) = cx.records.channel(&channel) else { return };
-        let missed: Vec<Entry> = known.log.after(seen).take(MISSED_MAX).cloned().collect();
-        let more = known.log.after(seen).nth(MISSED_MAX).is_some();
-        let horizon = known.log.horizon();
-        let sum = known.log.sum(from.max(horizon), seen);
-        let answer = Answer { missed, more, horizon, sum, was_gone };
         self.come_after(cx, &channel, seen);
-        let payload = Payload::Renewed(answer);
+        let Some(known) = cx.records.channel(&channel) else { return };
+        let missed = known.log.after(seen).take(MISSED_MAX).map(|entry| entry.id).collect();
+        let more = known.log.after(seen).nth(MISSED_MAX).is_some();
+        let (origin, id) = (request.origin, request.id);
+        let renewal = Acknowledged { origin, id, channel, seen, from, missed, more, was_gone };
         if changes_nothing {
-            return cx.reply_read(request, payload);
+            return Chat::on_renew_acknowledged(cx, renewal);
         }
         // What the member is shown, enough copies have.
-        self.after_write(cx, Then::AnswerRead { origin: request.origin, id: request.id, payload });
+        self.after_write(cx, Then::Renew(renewal));
+    }
+
+    /// The messages stand where they stand now: one may have got another place, when two logs became one.
+    pub(super) fn on_renew_acknowledged(cx: &mut Context<'_>, renewal: Acknowledged) {
+        let Acknowledged { origin, id, channel, seen, from, missed, more, was_gone } = renewal;
+        let Some(known) = cx.records.channel(&channel) else { return };
+        let missed = known.log.after(seen).filter(|entry| missed.contains(&entry.id)).cloned().collect();
+        let horizon = known.log.horizon();
+        let sum = known.log.sum(from.max(horizon), seen);
+        let payload = Payload::Renewed(Answer { missed, more, horizon, sum, was_gone });
+        cx.chord.reply_read(cx.now, origin, id, payload);
     }
 
     pub(super) fn on_renewed(
