@@ -310,13 +310,13 @@ mod tests {
     use super::*;
     use crate::chat::send::Delivery;
     use crate::chat::{claim, history, join};
-    use crate::chord::Message;
     use crate::chord::message::{Answer as Answered, Body, Route};
+    use crate::chord::{Chord, Message};
     use crate::id::NodeHandle;
     use crate::machine::{Input, Machine, Output};
     use crate::node::{Command, Node};
-    use crate::records::channel::MessageId;
     use crate::records::name::Nick;
+    use crate::records::{self, Records};
 
     const NOW: Time = Time::from_micros(1_800_000_000_000_000);
 
@@ -434,6 +434,73 @@ mod tests {
             let key = RecordKey::Channel(self.channel.clone());
             self.is_told(Payload::Healed(crate::chat::heal::Healed { key, members: Vec::new() }));
         }
+    }
+
+    /// What the root of `#rust` answers to what it is asked while its last message has not come to its copies yet, and
+    /// is found to stand at `there` before it has.
+    fn answer_of_root(ask: impl Fn(ChannelName, NodeHandle) -> Payload, there: Place) -> Vec<Payload> {
+        let channel: ChannelName = "rust".parse().unwrap();
+        let key = RecordKey::Channel(channel.clone());
+        let mut ring = [7000, 7001, 7002].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+        ring.sort();
+        let mut chords = ring.map(|me| Chord::ideal(&ring, me, 16, NOW)).into_iter();
+        let mut chord = chords.find(|chord| chord.is_root(key.id()) == Some(true)).unwrap();
+        let (me, member) = (chord.me(), chord.successors()[0]);
+        let (mut chat, mut records) = (Chat::new("n".parse().unwrap(), me, NOW), Records::default());
+        let says = |place| {
+            let (from, text) = ("n".parse().unwrap(), "text".to_owned());
+            Statement::Message(Entry { place, id: MessageId { author: me, counter: 1 }, from, text, at: NOW })
+        };
+        let mut events = Vec::new();
+        records.write(NOW, &key, says(Place { epoch: 9, root: me, seq: 1 }));
+        let mut cx = Context { now: NOW, chord: &mut chord, records: &mut records, events: &mut events };
+        let request = chord::Request { origin: member, id: 7, payload: ask(channel, member) };
+        match request.payload.clone() {
+            Payload::Renew(renewal) => chat.on_renew(&mut cx, &request, renewal),
+            Payload::History(past) => chat.on_history(&mut cx, &request, &past),
+            other => panic!("{other:?}"),
+        }
+        assert!(cx.records.merge(NOW, &key, says(there)));
+        cx.records.push(NOW, cx.chord);
+        let mut answers = Vec::new();
+        while let Some(output) = cx.chord.next_output() {
+            match output {
+                chord::Output::Send { to, message: Message::Request { id, .. } } => {
+                    cx.records.on_reply(NOW, cx.chord, id, to, records::Message::Merged);
+                    chat.finish_writes(&mut cx);
+                }
+                chord::Output::Send {
+                    message: Message::Reply { answer: Answered::Payload(payload), .. },
+                    ..
+                } => answers.push(payload),
+                _ => {}
+            }
+        }
+        answers
+    }
+
+    #[test]
+    fn a_message_is_told_with_the_place_that_it_has_when_enough_copies_have_it() {
+        let there = Place { epoch: 1, root: NodeHandle::new(([127, 0, 0, 1], 7009).into()), seq: 5 };
+        let renew = |seen| {
+            move |channel, node| {
+                let membership = Membership { node, version: 1, joined: true, nick: "m".parse().unwrap() };
+                Payload::Renew(Request { channel, membership, seen, from: None })
+            }
+        };
+        let [Payload::Renewed(renewed)] = &answer_of_root(renew(None), there)[..] else {
+            panic!("no answer")
+        };
+        assert_eq!(renewed.missed.iter().map(|entry| entry.place).collect::<Vec<_>>(), [there]);
+        // It is found to stand before what the member has seen: the sum tells.
+        let seen = Place { seq: 6, ..there };
+        let [Payload::Renewed(renewed)] = &answer_of_root(renew(Some(seen)), there)[..] else {
+            panic!("no answer")
+        };
+        assert!(renewed.missed.is_empty() && renewed.sum != 0);
+        let history = |channel, _| Payload::History(history::Request { channel, before: None, count: 9 });
+        let [Payload::Past(past)] = &answer_of_root(history, there)[..] else { panic!("no answer") };
+        assert_eq!(past.entries.iter().map(|entry| entry.place).collect::<Vec<_>>(), [there]);
     }
 
     #[test]
