@@ -31,17 +31,13 @@ fn name_key(nick: &str) -> Id {
 
 /// A free address whose id lies where it is wanted.
 fn free_address(wanted: impl Fn(Id) -> bool) -> String {
-    // The ports that are not wanted stay taken, so that each try is another one.
-    let mut taken = Vec::new();
-    loop {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        if wanted(NodeHandle::new(address).id()) {
-            return address.to_string();
-        }
-        taken.push(listener);
-        assert!(taken.len() < 500, "no port gives an id at the wanted place");
-    }
+    // Loopback has more addresses than one: an arc may be so short that no port of one has an id there.
+    let mut addresses = (1..1_000_000).map(|host| {
+        let host = Ipv4Addr::from_bits(0x7f00_0000 | host);
+        TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+    });
+    let address = addresses.find(|address| wanted(NodeHandle::new(*address).id()));
+    address.expect("some address has an id at the wanted place").to_string()
 }
 
 /// A channel whose root, among these nodes, is `node`, and which has room before it for another node.
