@@ -1,6 +1,7 @@
 //! The states of a scenario, and how one follows from another.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -31,6 +32,18 @@ pub(super) struct State {
     in_flight: Vec<u32>,
 }
 
+impl State {
+    /// A number that another state has with a chance of 2^-128.
+    pub(super) fn fingerprint(&self) -> u128 {
+        let half = |salt: u8| {
+            let mut hasher = DefaultHasher::new();
+            (salt, self).hash(&mut hasher);
+            u128::from(hasher.finish())
+        };
+        half(0) << 64 | half(1)
+    }
+}
+
 /// One thing that can happen next.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Choice {
@@ -40,13 +53,14 @@ pub(super) enum Choice {
     Repeat(u32),
     Lose(u32),
     /// Its sender has crashed: it is lost, with what was sent after it if messages have an order.
+    /// In that case whoever will hear of the crash hears it then: that it were lost earlier would make no difference.
     Cut(u32),
     /// The next act of a script.
     Act(usize),
 }
 
 /// What makes a machine take a step: with its state and the time, it determines the outcome.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Cause {
     Flight(u32),
     Act(usize, u16),
@@ -55,8 +69,14 @@ enum Cause {
 /// What is known of a flight in any state.
 #[derive(Clone, Copy)]
 struct Traits {
-    /// The number of its pair.
+    /// Whether it is a message, and not news.
+    is_message: bool,
+    /// Whom it is from or about, and to whom it goes, as places among the nodes; none for who never runs.
+    from: Option<usize>,
+    to: Option<usize>,
+    /// The number of its pair, and that of the same two the other way round.
     pair: u32,
+    back: u32,
     /// Whether the scenario says that it arrives before anything else happens.
     at_once: bool,
 }
@@ -78,7 +98,7 @@ pub(super) struct Model<'s, 'a, M: Explorable, H: Clone + Ord> {
     traits: Vec<Traits>,
     histories: Table<H>,
     /// What came of each step that some machine took, by its state, the time and the cause.
-    outcomes: BTreeMap<(u32, Time, Cause), Rc<Outcome<M>>>,
+    outcomes: HashMap<(u32, Time, Cause), Rc<Outcome<M>>>,
     buffer: Vec<u8>,
 }
 
@@ -96,7 +116,7 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
             pairs: Table::new(),
             traits: Vec::new(),
             histories: Table::new(),
-            outcomes: BTreeMap::new(),
+            outcomes: HashMap::new(),
             buffer: Vec::new(),
         }
     }
@@ -126,22 +146,30 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         let number = self.flights.number(flight);
         if self.traits.len() <= number as usize {
             let flight = self.flights.get(number);
-            let at_once = self.scenario.arrives_at_once(flight);
-            self.traits.push(Traits { pair: self.pairs.number(flight.pair()), at_once });
+            let (from, to) = flight.pair();
+            self.traits.push(Traits {
+                is_message: matches!(flight, Flight::Message { .. }),
+                from: self.index(from),
+                to: self.index(to),
+                pair: self.pairs.number((from, to)),
+                back: self.pairs.number((to, from)),
+                at_once: self.scenario.arrives_at_once(flight),
+            });
         }
         number
     }
 
-    fn pair_of(&self, flight: u32) -> u32 {
-        self.traits[flight as usize].pair
+    fn traits(&self, flight: u32) -> &Traits {
+        &self.traits[flight as usize]
     }
 
     /// Adds flights to those under way, and keeps them sorted.
     fn launch(&self, state: &mut State, flights: &[u32]) {
-        state.in_flight.extend_from_slice(flights);
+        let flights = flights.iter().copied().filter(|flight| !self.is_void(state, *flight));
+        state.in_flight.extend(Vec::from_iter(flights));
         match self.scenario.order {
             Order::Any => state.in_flight.sort_unstable(),
-            Order::Fifo => state.in_flight.sort_by_key(|flight| self.pair_of(*flight)),
+            Order::Fifo => state.in_flight.sort_by_key(|flight| self.traits(*flight).pair),
         }
     }
 
@@ -152,15 +180,17 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         }
         for flight in self.arrivals(state) {
             choices.push(Choice::Deliver(flight));
-            let Some(from) = self.sender(flight) else { continue };
-            if self.ended_by(state, from).is_some() {
+            if !self.traits(flight).is_message {
+                continue;
+            }
+            if self.is_from_the_dead(state, flight) {
                 choices.push(Choice::Cut(flight));
                 continue;
             }
             if 0 < state.losses {
                 choices.push(Choice::Lose(flight));
             }
-            if 0 < state.duplicates {
+            if 0 < state.duplicates && is_running(state, self.traits(flight).to) {
                 choices.push(Choice::Repeat(flight));
             }
         }
@@ -174,10 +204,8 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
     /// What arrives before anything else happens, if something does.
     fn due(&self, state: &State) -> Option<u32> {
         let ends_at_once = self.scenario.ends_at_once && self.waiting(state).is_none();
-        let is_from_the_dead =
-            |flight| self.sender(flight).is_some_and(|from| self.ended_by(state, from).is_some());
         let is_due = |flight: &u32| {
-            self.traits[*flight as usize].at_once || (ends_at_once && !is_from_the_dead(*flight))
+            self.traits(*flight).at_once || (ends_at_once && !self.is_from_the_dead(state, *flight))
         };
         self.arrivals(state).find(is_due)
     }
@@ -186,18 +214,29 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
     fn arrivals(&self, state: &State) -> impl Iterator<Item = u32> {
         let key = |flight: u32| match self.scenario.order {
             Order::Any => flight,
-            Order::Fifo => self.pair_of(flight),
+            Order::Fifo => self.traits(flight).pair,
         };
         // Equal ones are neighbours; of a pair in order, only the first can arrive.
-        state.in_flight.chunk_by(move |one, other| key(*one) == key(*other)).map(|equal| equal[0])
+        let first =
+            state.in_flight.chunk_by(move |one, other| key(*one) == key(*other)).map(|equal| equal[0]);
+        first.filter(move |flight| !self.waits_for_news(state, *flight))
     }
 
-    /// Who has sent it, if it is a message.
-    fn sender(&self, flight: u32) -> Option<NodeHandle> {
-        match self.flights.get(flight) {
-            Flight::Message { from, .. } => Some(*from),
-            Flight::Unreachable { .. } => None,
-        }
+    /// Whether it comes back with the news that the connection has broken, which are under way to its sender.
+    fn waits_for_news(&self, state: &State, flight: u32) -> bool {
+        let Traits { is_message, to, back, .. } = *self.traits(flight);
+        let is_news = |other: &u32| !self.traits(*other).is_message && self.traits(*other).pair == back;
+        is_message
+            && self.scenario.order == Order::Fifo
+            && !is_running(state, to)
+            && state.in_flight.iter().any(is_news)
+    }
+
+    /// Whether it is a message of a node that an act has ended.
+    fn is_from_the_dead(&self, state: &State, flight: u32) -> bool {
+        let Traits { is_message, from, .. } = *self.traits(flight);
+        let is_ended = |from: usize| self.ended_by(state, self.nodes[from]).is_some();
+        is_message && !is_running(state, from) && from.is_some_and(is_ended)
     }
 
     /// The act that has ended the node, if it does not run any more; the first one, if there are several.
@@ -208,6 +247,18 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         let done = |(script, done): (&'s Vec<Act<M>>, &u16)| &script[..usize::from(*done)];
         let mut acts = self.scenario.scripts.iter().zip(&state.acts).flat_map(done);
         acts.find(|act| ended(act) == Some(node))
+    }
+
+    /// Whether nothing will ever come of it, so that a state is the same without it: who would get it has ended for
+    /// good, and so has who would get it back.
+    fn is_void(&self, state: &State, flight: u32) -> bool {
+        let Traits { is_message, from, to, .. } = *self.traits(flight);
+        let is_gone = |node: Option<usize>| {
+            let is = |machine: &M| self.index(machine.me()) == node;
+            !is_running(state, node) && !self.scenario.scripts.iter().flatten().filter_map(started).any(is)
+        };
+        let is_cut_off = |to: usize| self.is_cut_off(state, self.nodes[to]);
+        is_gone(to) && (!is_message || is_gone(from) || to.is_some_and(is_cut_off))
     }
 
     fn is_cut_off(&self, state: &State, node: NodeHandle) -> bool {
@@ -261,7 +312,7 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         for _ in 0..DUE_MAX {
             pass(self, &next, choice)?;
             self.make(&mut next, choice)?;
-            match self.due(&next) {
+            match self.news_of_cut(&next, choice).or_else(|| self.due(&next)) {
                 Some(flight) => choice = Choice::Deliver(flight),
                 None => return Ok(next),
             }
@@ -297,41 +348,75 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
     }
 
     fn deliver(&mut self, state: &mut State, flight: u32) -> Result<(), String> {
-        let (_, to) = self.flights.get(flight).pair();
-        if self.machine(state, to).is_some() {
-            let cause = Cause::Flight(flight);
-            return self.step(state, to, cause, |search| search.flights.get(flight).clone().into_input().1);
-        }
-        if self.is_cut_off(state, to) {
-            return Ok(());
-        }
-        // The news that nobody runs there is at the sender when the message would have been there.
-        if let Some(back) = self.flights.get(flight).clone().bounced() {
-            let sender = back.pair().1;
-            if self.machine(state, sender).is_some() {
-                let back = self.flight(back);
-                return self.deliver(state, back);
-            }
-        }
-        Ok(())
+        let Traits { is_message, from, to, .. } = *self.traits(flight);
+        let (hears, heard) = if is_message && is_running(state, to) {
+            (to, flight)
+        } else {
+            let Some(news) = self.news(state, flight) else { return Ok(()) };
+            let returning = self.returning(state, flight);
+            state.in_flight.retain(|other| !self.is_message_of(*other, returning));
+            (if is_message { from } else { to }, self.flight(news))
+        };
+        let Some(hears) = hears else { return Ok(()) };
+        self.step(state, hears, Cause::Flight(heard), |model| model.flights.get(heard).clone().into_input().1)
     }
 
+    /// What is heard when it arrives, if it is news or if nobody runs where it goes.
+    ///
+    /// That somebody cannot be reached is at the sender when the message would have been there.
+    /// If messages have an order, all of the same pair comes back at the same time: it was on one connection.
+    fn news(&self, state: &State, flight: u32) -> Option<Flight<M::Message>> {
+        let news = match self.flights.get(flight).clone() {
+            news @ Flight::Unreachable { .. } => news,
+            message if self.is_cut_off(state, message.pair().1) => return None,
+            message => message.bounced()?,
+        };
+        let Flight::Unreachable { node, peer, mut undelivered } = news else { return None };
+        self.machine(state, node)?;
+        let returning = self.returning(state, flight);
+        let others = state.in_flight.iter().filter(|other| self.is_message_of(**other, returning));
+        undelivered.extend(others.filter_map(|other| match self.flights.get(*other) {
+            Flight::Message { message, .. } => Some(message.clone()),
+            Flight::Unreachable { .. } => None,
+        }));
+        Some(Flight::Unreachable { node, peer, undelivered })
+    }
+
+    /// The pair whose messages come back when it is heard that the receiver of this one, or whom it is about, does
+    /// not run.
+    fn returning(&self, state: &State, flight: u32) -> Option<u32> {
+        let Traits { is_message, from, to, pair, back, .. } = *self.traits(flight);
+        let (pair, peer) = if is_message { (pair, to) } else { (back, from) };
+        (self.scenario.order == Order::Fifo && !is_running(state, peer)).then_some(pair)
+    }
+
+    /// Whether it is a message of this pair, if there is one.
+    fn is_message_of(&self, flight: u32, pair: Option<u32>) -> bool {
+        self.traits(flight).is_message && pair == Some(self.traits(flight).pair)
+    }
+
+    /// Loses a message whose sender has crashed, and with [`Order::Fifo`] all that it has sent after it.
     fn cut(&self, state: &mut State, flight: u32) {
         if self.scenario.order == Order::Any {
             return take(&mut state.in_flight, flight);
         }
-        let pair = self.pair_of(flight);
-        let is_lost = |other: u32| {
-            let is_message = matches!(self.flights.get(other), Flight::Message { .. });
-            is_message && self.pair_of(other) == pair
-        };
-        state.in_flight.retain(|other| !is_lost(*other));
+        let pair = Some(self.traits(flight).pair);
+        state.in_flight.retain(|other| !self.is_message_of(*other, pair));
+    }
+
+    /// The news of its sender's crash, where messages were lost by this choice.
+    fn news_of_cut(&self, state: &State, choice: Choice) -> Option<u32> {
+        let Choice::Cut(flight) = choice else { return None };
+        let is_news = |other: &u32| self.traits(*other).pair == self.traits(flight).pair;
+        state.in_flight.iter().copied().find(is_news).filter(|_| self.scenario.order == Order::Fifo)
     }
 
     fn act(&mut self, state: &mut State, act: &'s Act<M>, cause: Cause) -> Result<(), String> {
         match act {
             Act::Command(node, command) => {
-                return self.step(state, *node, cause, |_| Input::Command(command.clone()));
+                if let Some(index) = self.index(*node) {
+                    return self.step(state, index, cause, |_| Input::Command(command.clone()));
+                }
             }
             Act::Start(machine) => {
                 if let Some(index) = self.index(machine.me()) {
@@ -350,9 +435,10 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
             }
             Act::CutOff(node) => self.end(state, *node),
             Act::Wake(node) => {
-                if let Some(at) = self.machine(state, *node).and_then(M::next_wakeup) {
+                let due = self.machine(state, *node).and_then(M::next_wakeup);
+                if let (Some(index), Some(at)) = (self.index(*node), due) {
                     state.now = state.now.max(at);
-                    return self.step(state, *node, cause, |_| Input::Wakeup);
+                    return self.step(state, index, cause, |_| Input::Wakeup);
                 }
             }
             Act::When(_, _, act) => return self.act(state, act, cause),
@@ -362,22 +448,24 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
 
     /// Ends the machine at `node`, and with it the news that were under way to it.
     fn end(&self, state: &mut State, node: NodeHandle) {
-        if let Some(index) = self.index(node) {
-            state.machines[index] = None;
-            let ends = |flight: &Flight<M::Message>| matches!(flight, Flight::Unreachable { node: to, .. } if *to == node);
-            state.in_flight.retain(|flight| !ends(self.flights.get(*flight)));
-        }
+        let Some(index) = self.index(node) else { return };
+        state.machines[index] = None;
+        let mut in_flight = std::mem::take(&mut state.in_flight);
+        in_flight.retain(|flight| {
+            let Traits { is_message, to, .. } = *self.traits(*flight);
+            (is_message || to != Some(index)) && !self.is_void(state, *flight)
+        });
+        state.in_flight = in_flight;
     }
 
-    /// One step of the machine at `node`, if it runs; `input` belongs to `cause`.
+    /// One step of the machine at a place among the nodes, if it runs; `input` belongs to `cause`.
     fn step(
         &mut self,
         state: &mut State,
-        node: NodeHandle,
+        index: usize,
         cause: Cause,
         input: impl FnOnce(&Self) -> Input<M::Command, M::Message>,
     ) -> Result<(), String> {
-        let Some(index) = self.index(node) else { return Ok(()) };
         let Some(machine) = state.machines[index] else { return Ok(()) };
         let key = (machine, state.now, cause);
         let outcome = match self.outcomes.get(&key) {
@@ -392,12 +480,12 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         state.machines[index] = outcome.machine;
         self.launch(state, &outcome.sent);
         if outcome.machine.is_none() {
-            self.end(state, node);
+            self.end(state, self.nodes[index]);
         }
         if !outcome.told.is_empty() {
             let mut history = self.histories.get(state.history).clone();
             for event in &outcome.told {
-                (self.scenario.remember)(&mut history, node, event);
+                (self.scenario.remember)(&mut history, self.nodes[index], event);
             }
             state.history = self.histories.number(history);
         }
@@ -445,16 +533,17 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
 
     pub(super) fn describe(&self, state: &State, choice: Choice) -> String {
         let input = |flight: u32| {
-            let flight = self.flights.get(flight).clone();
-            let (to, runs) = (flight.pair().1, self.machine(state, flight.pair().1).is_some());
-            let back = match runs {
-                true => Some(flight),
-                false if self.is_cut_off(state, to) => None,
-                false => flight.bounced(),
+            let mut without = state.clone();
+            take(&mut without.in_flight, flight);
+            let arriving = match self.flights.get(flight) {
+                message @ Flight::Message { .. } if is_running(state, self.traits(flight).to) => {
+                    Some(message.clone())
+                }
+                _ => self.news(&without, flight),
             };
-            match back.map(Flight::into_input::<()>) {
+            match arriving.map(Flight::into_input::<()>) {
                 Some((node, input)) => What::of(node, &input).to_string(),
-                None => format!("{to:?} is gone"),
+                None => format!("{:?} is gone", self.flights.get(flight).pair().1),
             }
         };
         match choice {
@@ -483,6 +572,11 @@ fn ended<M: Explorable>(act: &Act<M>) -> Option<NodeHandle> {
         Act::Crash(node, _) | Act::CutOff(node) => Some(*node),
         _ => None,
     }
+}
+
+/// Whether a node runs at this place among the nodes.
+fn is_running(state: &State, node: Option<usize>) -> bool {
+    node.is_some_and(|node| state.machines[node].is_some())
 }
 
 /// Takes one of the flights with this number out, the first.

@@ -1,22 +1,15 @@
 //! How the states of a scenario are gone through, and how a violation is told.
 
-use std::collections::{HashSet, VecDeque};
-use std::rc::Rc;
+use std::collections::HashSet;
 
 use super::model::{Choice, Model, State};
 use super::scenario::{Explorable, Report, Scenario};
 use crate::sim::{Violation, World};
 
-/// In which order states are looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// The newest first: comes to an end, and to a violation, soon.
-    Depth,
-    /// The oldest first: comes to each state by a shortest way.
-    Breadth,
-}
-
 type AtRest<'a, M, H> = dyn FnMut(&mut World<M>, &H) -> Result<(), String> + 'a;
+
+/// How many states are looked at to find a shorter way to a violation: all of them are kept, and how each was reached.
+const BROAD_MAX: usize = 1_000_000;
 
 /// Explores everything in `scenario`.
 pub(super) fn explore<M: Explorable, H: Clone + Ord>(
@@ -24,9 +17,8 @@ pub(super) fn explore<M: Explorable, H: Clone + Ord>(
     at_rest: &mut AtRest<'_, M, H>,
 ) -> Result<Report, Violation> {
     let mut model = Model::new(scenario);
-    let mut found = Found::new(model.first_state());
-    let violated = match found.search(&mut model, Way::Depth, at_rest) {
-        Ok(()) => return Ok(found.report()),
+    let violated = match go_deep(&mut model, at_rest) {
+        Ok(report) => return Ok(report),
         Err(Halt::TooLarge) => panic!(
             "the scenario has more than {} states; make it smaller, or raise its `states_max`",
             scenario.states_max
@@ -34,21 +26,10 @@ pub(super) fn explore<M: Explorable, H: Clone + Ord>(
         Err(Halt::Violated(violated)) => violated,
     };
     // A way that was found by going deep is long: look for the shortest.
-    let mut again = Found::new(model.first_state());
-    Err(match again.search(&mut model, Way::Breadth, at_rest) {
-        Err(Halt::Violated(shorter)) => again.tell(&mut model, shorter),
-        Ok(()) | Err(Halt::TooLarge) => found.tell(&mut model, violated),
+    Err(match go_broad(&mut model, at_rest) {
+        Err(Halt::Violated(shorter)) => tell(&mut model, shorter),
+        Ok(()) | Err(Halt::TooLarge) => tell(&mut model, violated),
     })
-}
-
-/// What a search has found so far.
-struct Found {
-    states: Vec<Rc<State>>,
-    known: HashSet<Rc<State>>,
-    /// From which state, and by what choice, each state was first reached.
-    origins: Vec<Option<(u32, Choice)>>,
-    finals: usize,
-    transitions: usize,
 }
 
 /// Why a search ended early.
@@ -58,91 +39,157 @@ enum Halt {
 }
 
 struct Violated {
-    /// The place of the state where it was found.
-    place: u32,
-    /// What was about to happen there, if that is what failed.
-    choice: Option<Choice>,
+    /// States from the start on, and what happened in each; in the last one only if that is what failed.
+    way: Vec<(State, Choice)>,
     what: String,
+    /// How many states had been found.
+    states: usize,
+}
+
+/// Which states were found.
+struct Found {
+    /// Their fingerprints.
+    known: HashSet<u128>,
+    max: usize,
+    finals: usize,
+    transitions: usize,
 }
 
 impl Found {
-    fn new(first: State) -> Found {
-        let first = Rc::new(first);
-        Found {
-            states: vec![Rc::clone(&first)],
-            known: HashSet::from([first]),
-            origins: vec![None],
-            finals: 0,
-            transitions: 0,
-        }
+    fn new(first: &State, max: usize) -> Found {
+        Found { known: HashSet::from([first.fingerprint()]), max, finals: 0, transitions: 0 }
     }
 
-    fn report(&self) -> Report {
-        Report { states: self.states.len(), finals: self.finals, transitions: self.transitions }
+    /// Checks a state, and returns what can happen in it.
+    fn look<M: Explorable, H: Clone + Ord>(
+        &mut self,
+        model: &Model<'_, '_, M, H>,
+        state: &State,
+        at_rest: &mut AtRest<'_, M, H>,
+    ) -> Result<Vec<Choice>, String> {
+        let mut choices = Vec::new();
+        model.choices(state, &mut choices);
+        self.finals += usize::from(choices.is_empty());
+        check(model, state, choices.is_empty(), at_rest)?;
+        Ok(choices)
     }
 
-    fn search<M: Explorable, H: Clone + Ord>(
+    /// What follows on a choice, if it is new.
+    fn follow<M: Explorable, H: Clone + Ord>(
         &mut self,
         model: &mut Model<'_, '_, M, H>,
-        way: Way,
-        at_rest: &mut AtRest<'_, M, H>,
-    ) -> Result<(), Halt> {
-        let mut frontier = VecDeque::from([0]);
-        let mut choices = Vec::new();
-        loop {
-            let next = if way == Way::Depth { frontier.pop_back() } else { frontier.pop_front() };
-            let Some(place) = next else { return Ok(()) };
-            let state = Rc::clone(&self.states[place as usize]);
-            choices.clear();
-            model.choices(&state, &mut choices);
-            self.finals += usize::from(choices.is_empty());
-            check(model, &state, choices.is_empty(), at_rest)
-                .map_err(|what| Halt::Violated(Violated { place, choice: None, what }))?;
-            for &choice in &choices {
-                self.transitions += 1;
-                let next = model
-                    .after(&state, choice, |model, passed, _| check_always(model, passed))
-                    .map_err(|what| Halt::Violated(Violated { place, choice: Some(choice), what }))?;
-                let next = Rc::new(next);
-                if !self.known.insert(Rc::clone(&next)) {
-                    continue;
-                }
-                if self.states.len() == model.scenario.states_max {
-                    return Err(Halt::TooLarge);
-                }
-                frontier.push_back(u32::try_from(self.states.len()).expect("memory ends before 2^32 states"));
-                self.states.push(next);
-                self.origins.push(Some((place, choice)));
-            }
-        }
+        state: &State,
+        choice: Choice,
+    ) -> Result<Option<State>, String> {
+        self.transitions += 1;
+        let next = model.after(state, choice, |model, passed, _| check_always(model, passed))?;
+        Ok(self.known.insert(next.fingerprint()).then_some(next))
     }
 
-    /// The way to a violation, as a story.
-    fn tell<M: Explorable, H: Clone + Ord>(
-        &self,
-        model: &mut Model<'_, '_, M, H>,
-        violated: Violated,
-    ) -> Violation {
-        let Violated { mut place, choice, what } = violated;
-        let mut way = Vec::from_iter(choice.map(|choice| (place, choice)));
-        while let Some((origin, choice)) = self.origins[place as usize] {
-            way.push((origin, choice));
+    fn is_too_large(&self) -> bool {
+        self.max < self.known.len()
+    }
+
+    fn violated(&self, way: Vec<(State, Choice)>, what: String) -> Halt {
+        Halt::Violated(Violated { way, what, states: self.known.len() })
+    }
+}
+
+/// A state on the way to that which is looked at.
+struct Step {
+    state: State,
+    /// What can happen in it and was not tried.
+    left: Vec<Choice>,
+    /// What is tried.
+    choice: Option<Choice>,
+}
+
+/// The newest state first: no states are kept but those on the way, and an end is reached soon.
+fn go_deep<M: Explorable, H: Clone + Ord>(
+    model: &mut Model<'_, '_, M, H>,
+    at_rest: &mut AtRest<'_, M, H>,
+) -> Result<Report, Halt> {
+    let first = model.first_state();
+    let mut found = Found::new(&first, model.scenario.states_max);
+    let mut steps: Vec<Step> = Vec::new();
+    let way =
+        |steps: Vec<Step>| steps.into_iter().filter_map(|step| Some((step.state, step.choice?))).collect();
+    let mut new = Some(first);
+    loop {
+        if let Some(state) = new.take() {
+            match found.look(model, &state, at_rest) {
+                Ok(left) => steps.push(Step { state, left, choice: None }),
+                Err(what) => return Err(found.violated(way(steps), what)),
+            }
+        }
+        let Some(step) = steps.last_mut() else { break };
+        step.choice = step.left.pop();
+        match step.choice.map(|choice| found.follow(model, &step.state, choice)) {
+            Some(Ok(next)) => new = next,
+            Some(Err(what)) => return Err(found.violated(way(steps), what)),
+            None => _ = steps.pop(),
+        }
+        if found.is_too_large() {
+            return Err(Halt::TooLarge);
+        }
+    }
+    Ok(Report { states: found.known.len(), finals: found.finals, transitions: found.transitions })
+}
+
+/// The oldest state first: comes to each by a shortest way.
+fn go_broad<M: Explorable, H: Clone + Ord>(
+    model: &mut Model<'_, '_, M, H>,
+    at_rest: &mut AtRest<'_, M, H>,
+) -> Result<(), Halt> {
+    let first = model.first_state();
+    let mut found = Found::new(&first, BROAD_MAX.min(model.scenario.states_max));
+    // Each state, and from which one, and by what choice, it was first reached.
+    let mut states = vec![(first, None)];
+    let way = |states: &[(State, Option<(usize, Choice)>)], mut place: usize, choice: Option<Choice>| {
+        let mut way = Vec::from_iter(choice.map(|choice| (states[place].0.clone(), choice)));
+        while let Some((origin, choice)) = states[place].1 {
+            way.push((states[origin].0.clone(), choice));
             place = origin;
         }
-        let mut lines = Vec::new();
-        for (place, choice) in way.into_iter().rev() {
-            // What fails at the end is told by `what`.
-            let _ = model.after(&self.states[place as usize], choice, |model, passed, choice| {
-                check_always(model, passed)?;
-                lines.push(model.describe(passed, choice));
-                Ok(())
-            });
+        way.reverse();
+        way
+    };
+    let mut place = 0;
+    while let Some((state, _)) = states.get(place) {
+        let state = state.clone();
+        let choices = found
+            .look(model, &state, at_rest)
+            .map_err(|what| found.violated(way(&states, place, None), what))?;
+        for choice in choices {
+            match found.follow(model, &state, choice) {
+                Ok(Some(next)) => states.push((next, Some((place, choice)))),
+                Ok(None) => {}
+                Err(what) => return Err(found.violated(way(&states, place, Some(choice)), what)),
+            }
+            if found.is_too_large() {
+                return Err(Halt::TooLarge);
+            }
         }
-        let steps = lines.iter().enumerate();
-        let mut story: String = steps.map(|(i, line)| format!("{:>4}. {line}\n", i + 1)).collect();
-        story.push_str(&format!("found after {} states", self.states.len()));
-        Violation { what, story }
+        place += 1;
     }
+    Ok(())
+}
+
+/// The way to a violation, as a story.
+fn tell<M: Explorable, H: Clone + Ord>(model: &mut Model<'_, '_, M, H>, violated: Violated) -> Violation {
+    let mut lines = Vec::new();
+    for (state, choice) in &violated.way {
+        // What fails at the end is told by `what`.
+        let _ = model.after(state, *choice, |model, passed, choice| {
+            check_always(model, passed)?;
+            lines.push(model.describe(passed, choice));
+            Ok(())
+        });
+    }
+    let steps = lines.iter().enumerate();
+    let mut story: String = steps.map(|(i, line)| format!("{:>4}. {line}\n", i + 1)).collect();
+    story.push_str(&format!("found after {} states", violated.states));
+    Violation { what: violated.what, story }
 }
 
 fn check<M: Explorable, H: Clone + Ord>(

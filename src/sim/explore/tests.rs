@@ -1,11 +1,12 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::*;
 use crate::id::NodeHandle;
+use crate::machine::{Input, Machine, Output};
 use crate::sim::toys::{AddOne, Clerk, Counter, Entry, Errand, Parcel, Register, Rule, Version, Write, node};
-use crate::sim::{Order, START, Simulated, Violation, World};
+use crate::sim::{Flight, Order, START, Simulated, Violation, World};
 
 fn world<M: Simulated>(machines: impl IntoIterator<Item = M>) -> World<M> {
     let mut world = World::new(0);
@@ -172,6 +173,169 @@ fn what_is_sent_to_a_node_that_crashed_comes_back() {
     let back = Entry::Unreachable(node(2), vec![Parcel(0)]);
     let expected = [vec![broken.clone()], vec![broken.clone(), back.clone()], vec![back, broken]];
     assert_eq!(ends, BTreeSet::from(expected));
+}
+
+#[test]
+fn what_is_under_way_to_a_node_that_crashed_comes_back_at_once_if_messages_have_an_order() {
+    let scenario = Scenario::new(world((1..=2).map(Clerk::new)))
+        .script([Act::Command(node(1), Errand::Send(node(2), 0..2))])
+        .script([Act::Crash(node(2), vec![node(1)])])
+        .order(Order::Fifo);
+    let mut ends = BTreeSet::new();
+    let rest = |world: &mut World<Clerk>, (): &()| {
+        ends.extend(world.get(node(1)).map(Clerk::entries));
+        Ok(())
+    };
+    scenario.explore(rest).unwrap();
+    let back = |parcels: &[u64]| Entry::Unreachable(node(2), parcels.iter().copied().map(Parcel).collect());
+    // Both had arrived, or one, or none; or they were sent when the crash had been heard of.
+    let expected = [vec![back(&[])], vec![back(&[1])], vec![back(&[0, 1])], vec![back(&[]), back(&[0, 1])]];
+    assert_eq!(ends, BTreeSet::from(expected));
+}
+
+/// What clerks do: one sends another the parcels 0 and 1, or crashes, and all others hear of it.
+#[derive(Clone, Copy)]
+enum Deed {
+    Send(u16, u16),
+    Crash(u16),
+}
+
+const CLERKS: u16 = 3;
+
+fn others(number: u16) -> Vec<NodeHandle> {
+    (1..=CLERKS).filter(|other| *other != number).map(node).collect()
+}
+
+/// A state of clerks, with nothing left out of it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Office {
+    clerks: BTreeMap<NodeHandle, Clerk>,
+    /// The oldest first.
+    in_flight: Vec<Flight<Parcel>>,
+    done: Vec<bool>,
+}
+
+impl Office {
+    fn give(&mut self, to: NodeHandle, input: Input<Errand, Parcel>) {
+        let Some(clerk) = self.clerks.get_mut(&to) else { return };
+        let mut outputs = Vec::new();
+        clerk.handle(START, input, &mut outputs);
+        self.in_flight.extend(outputs.into_iter().filter_map(|output| match output {
+            Output::Send { to: peer, message } => Some(Flight::Message { from: to, to: peer, message }),
+            _ => None,
+        }));
+    }
+
+    /// Takes all messages out that are under way from one to another.
+    fn take_all(&mut self, from: NodeHandle, to: NodeHandle) -> Vec<Parcel> {
+        let is_one = |flight: &mut Flight<Parcel>| {
+            matches!(flight, Flight::Message { .. }) && flight.pair() == (from, to)
+        };
+        let taken = self.in_flight.extract_if(.., is_one).map(|flight| match flight {
+            Flight::Message { message, .. } => message,
+            Flight::Unreachable { .. } => unreachable!("only messages are taken"),
+        });
+        taken.collect()
+    }
+
+    fn hears(&mut self, node: NodeHandle, peer: NodeHandle) {
+        let undelivered =
+            if self.clerks.contains_key(&peer) { Vec::new() } else { self.take_all(node, peer) };
+        self.give(node, Input::Unreachable { peer, undelivered });
+    }
+
+    fn next(&self, deeds: &[Deed]) -> Vec<Office> {
+        let mut next = Vec::new();
+        let mut follow = |change: &dyn Fn(&mut Office)| {
+            let mut office = self.clone();
+            change(&mut office);
+            next.push(office);
+        };
+        for (place, deed) in deeds.iter().enumerate().filter(|(place, _)| !self.done[*place]) {
+            follow(&|office| {
+                office.done[place] = true;
+                match *deed {
+                    Deed::Send(from, to) => {
+                        office.give(node(from), Input::Command(Errand::Send(node(to), 0..2)));
+                    }
+                    Deed::Crash(number) => {
+                        office.clerks.remove(&node(number));
+                        let news = |hears| Flight::Unreachable {
+                            node: hears,
+                            peer: node(number),
+                            undelivered: Vec::new(),
+                        };
+                        office.in_flight.extend(others(number).into_iter().map(news));
+                    }
+                }
+            });
+        }
+        for (place, flight) in self.in_flight.iter().enumerate() {
+            let (from, to) = flight.pair();
+            if self.in_flight[..place].iter().any(|earlier| earlier.pair() == (from, to)) {
+                continue;
+            }
+            let Flight::Message { message, .. } = flight else {
+                follow(&|office| {
+                    office.in_flight.remove(place);
+                    office.hears(to, from);
+                });
+                continue;
+            };
+            let is_news = |other: &Flight<Parcel>| {
+                matches!(other, Flight::Unreachable { .. }) && other.pair() == (to, from)
+            };
+            if self.clerks.contains_key(&to) {
+                follow(&|office| {
+                    office.in_flight.remove(place);
+                    office.give(to, Input::Message { from, message: *message });
+                });
+            } else if !self.in_flight.iter().any(is_news) {
+                follow(&|office| office.hears(from, to));
+            }
+            if !self.clerks.contains_key(&from) {
+                follow(&|office| _ = office.take_all(from, to));
+            }
+        }
+        next
+    }
+
+    /// What the clerks are in the end, by trying every order.
+    fn ends(deeds: &[Deed]) -> BTreeSet<Vec<Clerk>> {
+        let clerks = (1..=CLERKS).map(|number| (node(number), Clerk::new(number))).collect();
+        let first = Office { clerks, in_flight: Vec::new(), done: deeds.iter().map(|_| false).collect() };
+        let mut known = BTreeSet::from([first.clone()]);
+        let mut left = vec![first];
+        let mut ends = BTreeSet::new();
+        while let Some(office) = left.pop() {
+            let next = office.next(deeds);
+            if next.is_empty() {
+                ends.insert(office.clerks.into_values().collect());
+            }
+            left.extend(next.into_iter().filter(|office| known.insert(office.clone())));
+        }
+        ends
+    }
+}
+
+#[test]
+fn the_ends_after_crashes_are_those_that_trying_every_order_gives() {
+    let sends = [Deed::Send(1, 2), Deed::Send(2, 1), Deed::Send(2, 3), Deed::Send(3, 2)];
+    for crashes in [&[Deed::Crash(2)][..], &[Deed::Crash(2), Deed::Crash(3)]] {
+        let deeds = [&sends[..], crashes].concat();
+        let act = |deed: &Deed| match *deed {
+            Deed::Send(from, to) => Act::Command(node(from), Errand::Send(node(to), 0..2)),
+            Deed::Crash(number) => Act::Crash(node(number), others(number)),
+        };
+        let scenario = deeds
+            .iter()
+            .fold(Scenario::new(world((1..=CLERKS).map(Clerk::new))).order(Order::Fifo), |scenario, deed| {
+                scenario.script([act(deed)])
+            });
+        let (ends, expected) = (explored(&scenario), Office::ends(&deeds));
+        assert!(20 < expected.len(), "{}", expected.len());
+        assert!(ends == expected, "{} ends, and not {}", ends.len(), expected.len());
+    }
 }
 
 #[test]
