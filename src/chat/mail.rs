@@ -157,9 +157,22 @@ impl Chat {
     }
 
     pub(super) fn on_mail_waits(&mut self, cx: &mut Context<'_>, nick: Nick) {
-        if self.is_ready() && nick == self.nick {
-            self.fetch_mail(cx, nick);
+        if !self.is_ready() || nick != self.nick {
+            return;
         }
+        match self.mail_under_way(&nick) {
+            // The letter may not be among those that are on their way.
+            Some(newer) => *newer = true,
+            None => self.fetch_mail(cx, nick),
+        }
+    }
+
+    /// If letters in this mailbox are being fetched or struck off: whether there are more of them.
+    fn mail_under_way(&mut self, nick: &Nick) -> Option<&mut bool> {
+        self.pending.values_mut().find_map(|pending| match pending {
+            Pending::FetchMail(asked, more) | Pending::MailShown(asked, more) if asked == nick => Some(more),
+            _ => None,
+        })
     }
 
     pub(super) fn on_posted(&mut self, cx: &mut Context<'_>, to: Recipient) {
@@ -188,13 +201,12 @@ impl Chat {
 
     /// Asks for the letters to this person in the mailbox of a name that they have or had.
     pub(super) fn fetch_mail(&mut self, cx: &mut Context<'_>, nick: Nick) {
-        let is_under_way = |pending: &Pending| matches!(pending, Pending::FetchMail(asked) | Pending::MailShown(asked, _) if *asked == nick);
-        if self.pending.values().any(is_under_way) {
+        if self.mail_under_way(&nick).is_some() {
             return;
         }
         let fetch = Payload::FetchMail(Fetch { nick: nick.clone(), person: self.person });
         let id = cx.ask_root(&RecordKey::Mailbox(nick.clone()), fetch);
-        self.pending.insert(id, Pending::FetchMail(nick));
+        self.pending.insert(id, Pending::FetchMail(nick, false));
     }
 
     /// Asks for what waits under the nicks that the user had before.
@@ -227,9 +239,10 @@ impl Chat {
         cx: &mut Context<'_>,
         nick: Nick,
         Letters { letters, more }: Letters,
+        newer: bool,
     ) {
         if letters.is_empty() {
-            return;
+            return self.on_mail_struck_off(cx, nick, newer);
         }
         let ids: Vec<MessageId> = letters.iter().map(|(_, id, _)| *id).collect();
         for (from, id, text) in letters {
@@ -241,7 +254,7 @@ impl Chat {
         }
         let shown = Payload::MailShown(Shown { nick: nick.clone(), person: self.person, ids });
         let id = cx.ask_root(&RecordKey::Mailbox(nick.clone()), shown);
-        self.pending.insert(id, Pending::MailShown(nick, more));
+        self.pending.insert(id, Pending::MailShown(nick, more || newer));
     }
 
     pub(super) fn on_mail_shown(
@@ -290,5 +303,67 @@ fn strike_off(cx: &mut Context<'_>, nick: &Nick, person: Person, id: &MessageId)
     if let Some(letter) = letter.filter(|letter| letter.to == person) {
         let struck_off = Statement::Letter(Letter { text: None, ..letter });
         cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), struck_off);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::claim;
+    use crate::chord::Message;
+    use crate::chord::message::{Answer, Body, Route};
+    use crate::machine::{Input, Machine, Output};
+    use crate::node::{Command, Node};
+
+    /// The number of the request to the root of some key that is one of these.
+    fn asked(outputs: &[Output<Event, Message<Payload>>], is_one: fn(&Payload) -> bool) -> Option<Number> {
+        outputs.iter().find_map(|output| match output {
+            Output::Send {
+                message: Message::Route(Route { id, body: Body::Request(payload), .. }), ..
+            } => is_one(payload).then_some(*id),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_letter_that_comes_while_others_are_fetched_is_fetched_after_them() {
+        let [me, root] =
+            ["127.0.0.1:7000", "127.0.0.1:7001"].map(|address| NodeHandle::new(address.parse().unwrap()));
+        let now = Time::from_micros(1_800_000_000_000_000);
+        let is_roots = |nick: &Nick| {
+            let keys = [RecordKey::Name(nick.clone()), RecordKey::Mailbox(nick.clone())];
+            keys.iter().all(|key| key.id().in_arc(me.id(), root.id()))
+        };
+        let nick = (0..).map(|i| format!("alice{i}").parse().unwrap()).find(is_roots).unwrap();
+        let mut ring = [me, root];
+        ring.sort_unstable();
+        let mut node = Node::ideal(nick.clone(), &ring, me, now);
+        let mut give = |input| {
+            let mut outputs = Vec::new();
+            node.handle(now, input, &mut outputs);
+            outputs
+        };
+        let reply = |id, payload| {
+            let message = Message::Reply { id, hops: 0, answer: Answer::Payload(payload) };
+            Input::Message { from: root, message }
+        };
+        let is_fetch = |payload: &Payload| matches!(payload, Payload::FetchMail(_));
+        let outputs = give(Input::Command(Command::Start { bootstrap: None }));
+        let claim = asked(&outputs, |payload| matches!(payload, Payload::Claim(_))).unwrap();
+        let fetch = asked(&give(reply(claim, Payload::Claimed(claim::Answer::Held))), is_fetch).unwrap();
+        // The answer is under way, and may be older.
+        let word = Message::Tell(Payload::MailWaits(nick));
+        assert_eq!(asked(&give(Input::Message { from: root, message: word.clone() }), is_fetch), None);
+        let none = || Payload::Letters(Letters { letters: Vec::new(), more: false });
+        let fetch = asked(&give(reply(fetch, none())), is_fetch).expect("it asks again");
+        assert_eq!(asked(&give(reply(fetch, none())), is_fetch), None, "once");
+        // The same while it says that it has shown others.
+        let fetch = asked(&give(Input::Message { from: root, message: word.clone() }), is_fetch).unwrap();
+        let letters =
+            vec![("bob".parse().unwrap(), MessageId { author: root, counter: 1 }, "hello".to_owned())];
+        let outputs = give(reply(fetch, Payload::Letters(Letters { letters, more: false })));
+        let shown = asked(&outputs, |payload| matches!(payload, Payload::MailShown(_))).unwrap();
+        assert_eq!(asked(&give(Input::Message { from: root, message: word }), is_fetch), None);
+        assert!(asked(&give(reply(shown, Payload::Done)), is_fetch).is_some(), "it asks again");
     }
 }

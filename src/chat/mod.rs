@@ -150,7 +150,8 @@ enum Pending {
     Private(event::Recipient),
     FindNode(event::Recipient),
     Post(event::Recipient),
-    FetchMail(Nick),
+    /// In the mailbox of a name, and whether letters have come since.
+    FetchMail(Nick, bool),
     /// In the mailbox of a name, and whether there are more letters.
     MailShown(Nick, bool),
     History(history::Past),
@@ -396,7 +397,9 @@ impl Chat {
             (Pending::Private(to), Payload::PrivateHeard(heard)) => self.on_private_heard(cx, to, heard),
             (Pending::History(past), Payload::Past(answer)) => self.on_past(cx, id, past, answer),
             (Pending::Post(to), Payload::Done) => self.on_posted(cx, to),
-            (Pending::FetchMail(nick), Payload::Letters(letters)) => self.on_letters(cx, nick, letters),
+            (Pending::FetchMail(nick, newer), Payload::Letters(letters)) => {
+                self.on_letters(cx, nick, letters, newer);
+            }
             (Pending::MailShown(nick, more), Payload::Done) => self.on_mail_struck_off(cx, nick, more),
             (Pending::Put(key), Payload::Wrote { was_there }) => {
                 cx.tell(Event::Written { key, deleted: false, was_there, root: from });
@@ -453,7 +456,7 @@ impl Chat {
             Pending::Renew(channel, _) => self.on_renew_failed(id, &channel),
             Pending::History(past) => self.on_past_failed(cx, id, past, &reason),
             // With the next renewal the root says again that there is mail.
-            Pending::FetchMail(_) | Pending::MailShown(..) => {}
+            Pending::FetchMail(..) | Pending::MailShown(..) => {}
             Pending::Release | Pending::Trace(_) | Pending::Ask(_) => {}
         }
     }
