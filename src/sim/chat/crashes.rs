@@ -63,7 +63,7 @@ const B: usize = 1;
 const E: usize = COPIES - 1;
 const F: usize = COPIES;
 
-/// Where all orders are explored, there are tens of millions.
+/// Where all orders were explored to the end, there were 6 to 69 million; A and B, and A and C, have more than 100.
 const STATES_MAX: usize = 450_000_000;
 
 /// How keepers end.
@@ -88,7 +88,7 @@ impl End {
 /// Which orders are explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Orders {
-    /// All, in a ring of five.
+    /// In a ring of five, all those of what is said of the channel, of answers and of news.
     All,
     /// With a sixth node, those of what roots say.
     WithF,
