@@ -47,8 +47,7 @@ fn keys_are_spread_as_evenly_as_the_paper_measured() {
 fn paths_are_within_3_percent_of_those_in_the_paper() {
     let rows = paths::lengths(&PART);
     println!("{}", paths::lengths_table(&rows));
-    // The smallest rings there are single ones, and differ more from one another.
-    for row in rows.into_iter().filter(|row| 64 <= row.nodes) {
+    for row in rows {
         assert!(is_within(3.0, row.path.mean, row.paper), "{} nodes: {:.2}", row.nodes, row.path.mean);
         let (first, last) = (row.path.percentile(1), row.path.percentile(99));
         assert!(first.abs_diff(row.paper_first) <= 1, "{} nodes: {first}", row.nodes);

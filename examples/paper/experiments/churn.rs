@@ -69,7 +69,7 @@ pub enum Going {
 pub struct Rate {
     /// How many come, and as many go, in a hundred seconds.
     pub per_hundred: u32,
-    /// Of the lookups that found the root: forwards until the predecessor of the key has it, at least one.
+    /// Of the lookups that found the root: forwards until the predecessor of the key has it.
     pub path: Spread,
     /// Nodes that were asked and did not answer.
     pub timeouts: Spread,
@@ -129,7 +129,7 @@ impl Judge {
         match way.end {
             Ok(root) if self.is_right(key, asked, root) => {
                 self.lookups.right += 1;
-                self.paths.push(forwards(way));
+                self.paths.extend(forwards(way));
             }
             Ok(_) => self.lookups.wrong += 1,
             Err(_) => self.lookups.ended += 1,

@@ -40,7 +40,7 @@ const LOOKUPS: u32 = 1000;
 pub struct Fraction {
     /// The part of the nodes that fails.
     pub failed: f64,
-    /// Forwards until the predecessor of the key has it, at least one.
+    /// Forwards until the predecessor of the key has it.
     pub path: Spread,
     /// Nodes before the key that were asked and did not answer.
     pub timeouts: Spread,
@@ -82,7 +82,7 @@ pub fn fractions(run: &Run) -> Vec<Fraction> {
                 let root = alive[alive.partition_point(|node| node.id() < key) % alive.len()];
                 let way = ring.way(origin, key, &dead);
                 lost += usize::from(way.end != Ok(root));
-                paths.push(forwards(&way));
+                paths.extend(forwards(&way));
                 all_silent.push(way.silent.len());
                 let before = way.silent.iter().filter(|node| !node.id().in_arc(key, root.id()));
                 before_key.push(before.count());

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::figure::Figure;
 use super::ring::{Ring, forwards, nodes};
-use super::spread::{Spread, least_and_most};
+use super::spread::Spread;
 use super::table::Table;
 use super::{Run, each};
 
@@ -33,9 +33,8 @@ const PAPER_DISTRIBUTION: [f64; 12] =
     [0.0033, 0.0180, 0.0571, 0.1288, 0.2124, 0.2254, 0.1938, 0.1094, 0.0412, 0.0092, 0.0012, 0.0002];
 const DISTRIBUTED: u32 = 4096;
 
-/// Rings of one size are so many that they have this many nodes together, but not more than [`RINGS_MAX`].
+/// Rings of one size are so many that they have this many nodes together.
 const NODES: u32 = 16_384;
-const RINGS_MAX: u32 = 100;
 
 /// In all rings of one size together.
 const LOOKUPS: u32 = 40_000;
@@ -43,8 +42,6 @@ const LOOKUPS: u32 = 40_000;
 pub struct Length {
     pub nodes: u32,
     pub path: Spread,
-    /// The least and the greatest mean of one ring.
-    pub rings: (f64, f64),
     pub paper: f64,
     pub paper_first: usize,
     pub paper_last: usize,
@@ -60,57 +57,50 @@ pub struct Part {
 /// The path of a lookup as the paper counts it.
 ///
 /// Where the origin is the root itself, which a node here knows, it goes all the way round there.
-fn path(ring: &mut Ring, origin: NodeHandle, key: Id) -> usize {
+fn path(ring: &mut Ring, origin: NodeHandle, key: Id) -> Option<usize> {
     let nobody = BTreeSet::new();
     let way = ring.way(origin, key, &nobody);
     if way.end == Ok(origin) {
         let predecessor = ring.predecessor(origin);
-        return ring.way(origin, predecessor.id(), &nobody).hops.len() - 1;
+        return Some(ring.way(origin, predecessor.id(), &nobody).hops.len() - 1);
     }
     forwards(&way)
 }
 
-/// The paths in each ring of this size.
-fn paths(run: &Run, size: u32) -> Vec<Vec<usize>> {
-    let rings = (NODES / size).min(RINGS_MAX).div_ceil(run.one_in);
+/// The paths in rings of this size.
+fn paths(run: &Run, size: u32) -> Vec<usize> {
+    let rings = (NODES / size).div_ceil(run.one_in);
     let lookups = (LOOKUPS / run.one_in).div_ceil(rings);
     let mut rng = SimRng::seed_from_u64(run.seed);
-    let numbers = (0..rings).map(|ring| ring * size..(ring + 1) * size);
-    numbers
-        .map(|numbers| {
-            let nodes = nodes(numbers, run.seed);
-            let mut ring = Ring::ideal(&nodes, 1);
-            let lookup = |_| {
-                let origin = nodes[rng.random_range(0..nodes.len())];
-                path(&mut ring, origin, Id::hash(rng.random::<u64>().to_be_bytes()))
-            };
-            (0..lookups).map(lookup).collect()
-        })
-        .collect()
+    let mut paths = Vec::new();
+    for number in 0..rings {
+        let nodes = nodes(number * size..(number + 1) * size, run.seed);
+        let mut ring = Ring::ideal(&nodes, 1);
+        for _ in 0..lookups {
+            let origin = nodes[rng.random_range(0..nodes.len())];
+            paths.extend(path(&mut ring, origin, Id::hash(rng.random::<u64>().to_be_bytes())));
+        }
+    }
+    paths
 }
 
 /// Fig. 10a.
 pub fn lengths(run: &Run) -> Vec<Length> {
-    each(&PAPER, |&(nodes, paper, paper_first, paper_last)| {
-        let rings = paths(run, nodes);
-        Length {
-            nodes,
-            path: Spread::of(rings.concat()),
-            rings: least_and_most(&rings),
-            paper,
-            paper_first,
-            paper_last,
-        }
+    each(&PAPER, |&(nodes, paper, paper_first, paper_last)| Length {
+        nodes,
+        path: Spread::of(paths(run, nodes)),
+        paper,
+        paper_first,
+        paper_last,
     })
 }
 
 pub fn lengths_table(rows: &[Length]) -> Table {
     let row = |row: &Length| {
-        let (least, most) = row.rings;
         let papers = [format!("{:.2}", row.paper), row.paper_first.to_string(), row.paper_last.to_string()];
         let difference = (row.path.mean / row.paper - 1.0) * 100.0;
-        let ours = [format!("{difference:+.1} %"), format!("{least:.2}"), format!("{most:.2}")];
-        [vec![row.nodes.to_string()], row.path.cells(&[1, 99]), papers.to_vec(), ours.to_vec()].concat()
+        let ours = vec![format!("{difference:+.1} %")];
+        [vec![row.nodes.to_string()], row.path.cells(&[1, 99]), papers.to_vec(), ours].concat()
     };
     let power = |nodes: u32| f64::from(nodes).log2();
     Table {
@@ -125,8 +115,6 @@ pub fn lengths_table(rows: &[Length]) -> Table {
             "paper's p1",
             "paper's p99",
             "path differs by",
-            "shortest in a ring",
-            "longest in a ring",
         ],
         rows: rows.iter().map(row).collect(),
         figure: Figure {
@@ -141,7 +129,7 @@ pub fn lengths_table(rows: &[Length]) -> Table {
 
 /// Fig. 10b.
 pub fn distribution(run: &Run) -> Vec<Part> {
-    let paths = paths(run, DISTRIBUTED).concat();
+    let paths = paths(run, DISTRIBUTED);
     let part = |(length, paper)| {
         let count = paths.iter().filter(|&&path| path == length).count();
         Part { length, part: count as f64 / paths.len() as f64, paper }

@@ -23,10 +23,12 @@ pub fn node(number: u32, seed: u64) -> NodeHandle {
 }
 
 /// How often a lookup is forwarded until the predecessor of the key has it, as the paper counts it: without the
-/// last step, to the root, and at least once.
-pub fn forwards(way: &Way) -> usize {
-    // The first of the hops is the origin.
-    way.hops.len().saturating_sub(2).max(1)
+/// last step, to the root.
+///
+/// Nothing where the origin is that predecessor, or the root, and has nobody to ask: the paper has no paths of 0.
+pub fn forwards(way: &Way) -> Option<usize> {
+    // The first of the hops is the origin, and the last one is the root.
+    way.hops.len().checked_sub(2).filter(|&forwards| forwards != 0)
 }
 
 /// A ring in which every pointer is right.
