@@ -31,6 +31,15 @@ fn shows(node: &Node) -> String {
     format!("document.querySelector('#nodes [data-addr=\"{}\"]') !== null", node.addr())
 }
 
+/// The nodes that can be pointed at: others stand at almost the same place as these, and are below them.
+async fn in_sight(browser: &Browser) -> Vec<String> {
+    let nodes = "[...document.querySelectorAll('#nodes [data-addr]')].filter((node) => {
+        const { x, y, width, height } = node.querySelector('circle').getBoundingClientRect();
+        return node.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+    }).map((node) => node.dataset.addr)";
+    serde_json::from_value(browser.value(nodes).await).unwrap()
+}
+
 fn says(selector: &str, text: &str) -> String {
     format!("document.querySelector({}).textContent.includes({})", json!(selector), json!(text))
 }
@@ -124,9 +133,12 @@ async fn who_points_at_a_node_or_chooses_it_by_the_keyboard_sees_its_successors_
     browser.wait(&format!("{NODES} === {}", 3 + more.len())).await;
     assert_eq!(browser.value("document.querySelectorAll('#lines line').length").await, json!(0));
     let told = |node: &Node, list: &str| super::get(node, "/nodeinfo").json()[list].as_array().unwrap().len();
+    let in_sight = in_sight(&browser).await;
     let mut with_finger = None;
     wait_until("a node has a finger", || {
-        with_finger = [&a, &b].into_iter().chain(&more).find(|node| 0 < told(node, "fingers"));
+        let mut open =
+            [&a, &b].into_iter().chain(&more).filter(|node| in_sight.contains(&node.addr().to_string()));
+        with_finger = open.find(|node| 0 < told(node, "fingers"));
         with_finger.is_some()
     });
     let node = with_finger.unwrap();
@@ -263,7 +275,8 @@ async fn the_page_fits_a_narrow_screen_and_light_and_dark() {
     browser.wait(&says("#messages", "nothing is lost. ✓")).await;
     browser.fill("#key", "apple").await;
     browser.wait("document.querySelectorAll('#ways .node.root').length === 2").await;
-    browser.find(&format!("#nodes [data-addr='{}'] circle", b.addr())).await.click().await.unwrap();
+    let node = &in_sight(&browser).await[0];
+    browser.find(&format!("#nodes [data-addr='{node}'] circle")).await.click().await.unwrap();
     let mut backgrounds = Vec::new();
     for colours in ["light", "dark"] {
         browser.prefer(colours).await;
