@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::chat::ask::{Ask, Ticket};
 use crate::chat::event::{Event, RingChange};
 use crate::chat::payload::Payload;
+use crate::chat::survey::Topic;
 use crate::chat::{Chat, Context};
 use crate::chord::{self, Chord, Failure, Message, Request, SUCCESSORS, Upcall};
 use crate::id::{Id, NodeHandle};
@@ -168,11 +169,7 @@ impl Machine for Node {
     }
 
     fn topic(message: &Message<Payload>) -> Option<&'static str> {
-        match message.payload() {
-            Some(payload) => payload.topic(),
-            None if message.is_of_lookup() => Some("lookup"),
-            None => Some("ring"),
-        }
+        Topic::of(message).map(Topic::name)
     }
 }
 
@@ -214,7 +211,10 @@ impl Turn<'_> {
         loop {
             while let Some(output) = self.node.chord.next_output() {
                 match output {
-                    chord::Output::Send { to, message } => self.outputs.push(Output::Send { to, message }),
+                    chord::Output::Send { to, message } => {
+                        self.node.chat.on_sent(self.now, to, &message);
+                        self.outputs.push(Output::Send { to, message });
+                    }
                     chord::Output::Upcall(upcall) => self.on_upcall(upcall),
                 }
                 self.hand_out_events();
@@ -293,7 +293,7 @@ impl Turn<'_> {
     /// node.
     fn on_receive(&mut self, request: Request<Payload>) {
         match request.payload {
-            Payload::Private(_) | Payload::Survey | Payload::Records(_) => self.on_request(request),
+            Payload::Private(_) | Payload::Survey { .. } | Payload::Records(_) => self.on_request(request),
             // A confused peer: all else is for the root of a key.
             _ => self.node.chord.drop_request(&request),
         }

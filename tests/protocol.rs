@@ -57,6 +57,7 @@ const CHOICES: &[(&str, &str, &str)] = &[
     ("RecordKey", "src/records/mod.rs", "RecordKey"),
     ("Statement", "src/records/mod.rs", "Statement"),
     ("RecordKind", "src/chat/survey.rs", "RecordKind"),
+    ("Topic", "src/chat/survey.rs", "Topic"),
     ("records::Why", "src/records/mod.rs", "Why"),
 ];
 

@@ -38,8 +38,13 @@ pub enum Ask {
     },
     /// All nodes, in the order of the ring, this one first, as far as they answer; answered by [`Answer::Way`].
     Ring,
-    /// What a node tells of its place and of what it keeps; answered by [`Answer::Survey`].
-    Survey(NodeHandle),
+    /// What a node tells of its place, of what it keeps and of what it sends; answered by [`Answer::Survey`].
+    Survey {
+        /// Who is asked.
+        node: NodeHandle,
+        /// Of how many of its messages it has told already: [`Surveyed::sent`].
+        known: u64,
+    },
     /// Unites this ring with that of another node, if that is in another; answered by [`Answer::Done`].
     Unite(NodeHandle),
     /// The user says something, which is 1 to [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX) bytes; answered by
@@ -137,7 +142,7 @@ impl Chat {
                 let last = cx.chord.predecessor().unwrap_or(self.me);
                 cx.chord.trace(cx.now, last.id(), true)
             }
-            Ask::Survey(node) => cx.chord.request_to(cx.now, node, Payload::Survey),
+            Ask::Survey { node, known } => cx.chord.request_to(cx.now, node, Payload::Survey { known }),
             Ask::Channels => {
                 let channels = self.joined().cloned().collect();
                 return answer(cx, ticket, Answer::Channels(channels));

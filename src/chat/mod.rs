@@ -107,6 +107,8 @@ pub struct Chat {
     /// Who was the root of the user's name last.
     name_root: Option<NodeHandle>,
     expired: Time,
+    /// For whoever looks at the ring.
+    sent_of_late: survey::SentOfLate,
     /// If there is a disk: what is on it.
     kept: Option<restore::Kept>,
     /// What a former self kept there, until the name is the user's.
@@ -272,6 +274,7 @@ impl Chat {
             name_root: None,
             expired: now,
             kept: None,
+            sent_of_late: survey::SentOfLate::default(),
             former: None,
         }
     }
@@ -349,7 +352,7 @@ impl Chat {
             Payload::MailShown(ref shown) => self.on_mail_shown(cx, &request, shown.clone()),
             Payload::Put(ref put) => self.on_put(cx, &request, put.clone()),
             Payload::Get(ref key) => self.on_get(cx, &request, key),
-            Payload::Survey => Chat::on_survey(cx, &request),
+            Payload::Survey { known } => self.on_survey(cx, &request, known),
             // A confused peer: these are no requests.
             _ => {}
         }

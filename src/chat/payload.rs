@@ -89,22 +89,14 @@ pub enum Payload {
     Get(ValueKey),
     /// Answers [`Payload::Get`]: the value, if there is one.
     Value(Option<Vec<u8>>),
-    /// "Where do you stand, and what do you keep?", to any node; answered by [`Payload::Surveyed`].
-    Survey,
+    /// "Where do you stand, what do you keep, and what have you sent?", to any node; answered by
+    /// [`Payload::Surveyed`].
+    Survey {
+        /// Of how many of its messages the node has told already.
+        known: u64,
+    },
     /// Answers [`Payload::Survey`].
     Surveyed(survey::Surveyed),
-}
-
-impl Payload {
-    /// What it is about, in a word; those who look at the whole ring do not see what they cause themselves.
-    pub fn topic(&self) -> Option<&'static str> {
-        match self {
-            Payload::Survey | Payload::Surveyed(_) => None,
-            Payload::Records(_) => Some("record"),
-            Payload::Put(_) | Payload::Wrote { .. } | Payload::Get(_) | Payload::Value(_) => Some("value"),
-            _ => Some("chat"),
-        }
-    }
 }
 
 impl From<records::Message> for Payload {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use super::events::SIGN_OF_LIFE;
 use super::serve::Site;
 use crate::chat::ask::{Answer, Ask};
-use crate::chat::survey::{KEPT_MAX, RecordKind, Surveyed};
+use crate::chat::survey::{KEPT_MAX, RecordKind, Sent, Surveyed};
 use crate::id::{Id, NodeHandle};
 use crate::json::{Finger, Node, finger, node};
 use crate::net::Passed;
@@ -51,8 +51,8 @@ const FINGERS_MAX: usize = 160;
 /// For how long messages are gathered that have passed.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// How many different ones of a moment are told of.
-const MESSAGES_MAX: usize = 64;
+/// How many different ones are told of at once.
+const MESSAGES_MAX: usize = 128;
 
 /// How much news waits for whoever looks; who is further behind is let go, and begins anew.
 const NEWS_MAX: usize = 4096;
@@ -81,6 +81,8 @@ struct Seen {
     news: News,
     /// Whether it did not answer in the last round.
     is_silent: bool,
+    /// Of how many messages it has told.
+    sent: u64,
 }
 
 impl Default for Watch {
@@ -103,15 +105,15 @@ enum Told {
     },
     /// The walk has come round.
     Round { nodes: usize },
-    /// Messages have passed between this node and others.
+    /// Messages have gone from node to node.
     Passed { messages: Vec<Message> },
 }
 
-/// Messages that have passed of late between this node and another one, in one direction, about one thing.
+/// Messages that have gone of late from one node to another, about one thing.
 #[derive(Serialize)]
 struct Message {
-    peer: Node,
-    sent: bool,
+    from: Node,
+    to: Node,
     topic: &'static str,
 }
 
@@ -206,13 +208,25 @@ impl Watch {
     }
 
     /// A node has answered.
-    fn show(&self, at: NodeHandle, surveyed: &Surveyed) {
+    fn show(&self, me: Option<NodeHandle>, at: NodeHandle, surveyed: &Surveyed) {
         let news = written(&Told::Node(Box::new(Shown::new(at, surveyed))));
-        let seen = Seen { at, news: news.clone(), is_silent: false };
+        let seen = Seen { at, news: news.clone(), is_silent: false, sent: surveyed.sent };
         let known = self.with(|ring| ring.nodes.insert(at.id(), seen));
         if known.is_none_or(|known| known.news != news) {
             self.tell(news);
         }
+        // Those of this node are told of at once, by `tell_of_messages`.
+        let others = surveyed.messages.iter().filter(|message| ![at, message.to].map(Some).contains(&me));
+        let of = |sent: &Sent| Message { from: node(&at), to: node(&sent.to), topic: sent.topic.name() };
+        let messages: Vec<Message> = others.take(MESSAGES_MAX).map(of).collect();
+        if !messages.is_empty() {
+            self.tell(written(&Told::Passed { messages }));
+        }
+    }
+
+    /// Of how many of its messages a node has told.
+    fn sent(&self, at: NodeHandle) -> u64 {
+        self.with(|ring| ring.nodes.get(&at.id()).map_or(0, |seen| seen.sent))
     }
 
     /// The walk has come round.
@@ -254,8 +268,12 @@ async fn walk(site: &Site) {
     loop {
         let next = Instant::now() + ROUND_TIME_MIN;
         let mut round = Round::default();
-        if let Ok(Answer::Node(about)) = site.asks.ask(Ask::Node).await {
-            round.find(about.node);
+        let me = match site.asks.ask(Ask::Node).await {
+            Ok(Answer::Node(about)) => Some(about.node),
+            _ => None,
+        };
+        if let Some(me) = me {
+            round.find(me);
         }
         loop {
             if site.watch.ends() {
@@ -270,7 +288,7 @@ async fn walk(site: &Site) {
             let Some(answered) = round.asked.join_next().await else { break };
             let (at, surveyed) = answered.expect("a question is neither aborted, nor does it panic");
             if let Some(surveyed) = surveyed {
-                site.watch.show(at, &surveyed);
+                site.watch.show(me, at, &surveyed);
                 round.met.insert(at);
                 round.left.extend(surveyed.left.iter().take(NEIGHBOURS_MAX));
                 let named = surveyed.successors.iter().chain(&surveyed.predecessor);
@@ -297,7 +315,7 @@ async fn tell_of_messages(site: &Site) {
                 Err(RecvError::Closed) => return,
             },
             _ = moments.tick(), if !passed.is_empty() => {
-                let of = |Passed { peer, is_sent, topic }| Message { peer: node(&peer), sent: is_sent, topic };
+                let of = |Passed { from, to, topic }| Message { from: node(&from), to: node(&to), topic };
                 let messages = std::mem::take(&mut passed).into_iter().map(of).collect();
                 site.watch.tell(written(&Told::Passed { messages }));
             }
@@ -327,9 +345,9 @@ impl Round {
     }
 
     fn ask(&mut self, site: &Site, at: NodeHandle) {
-        let asks = site.asks.clone();
+        let (asks, known) = (site.asks.clone(), site.watch.sent(at));
         self.asked.spawn(async move {
-            let answer = timeout(ANSWER_TIME_MAX, asks.ask(Ask::Survey(at))).await;
+            let answer = timeout(ANSWER_TIME_MAX, asks.ask(Ask::Survey { node: at, known })).await;
             match answer {
                 Ok(Ok(Answer::Survey(surveyed))) => (at, Some(surveyed)),
                 _ => (at, None),
@@ -348,6 +366,7 @@ mod tests {
 
     use super::*;
     use crate::chat::ask::About;
+    use crate::chat::survey::Topic;
     use crate::http::{Asks, Events, Token};
     use crate::net::{Clock, Config, Driver, NETWORK};
     use crate::node::{Command, Node};
@@ -370,6 +389,21 @@ mod tests {
         (Site::new(Asks::new(sender), Events::default(), controls.traffic, token), commands)
     }
 
+    /// What a node tells that names these.
+    fn surveyed(nodes: &[NodeHandle]) -> Surveyed {
+        Surveyed {
+            predecessor: None,
+            successors: nodes.to_vec(),
+            left: vec![at(3)],
+            fingers: Vec::new(),
+            kept: Vec::new(),
+            records_as_root: 0,
+            records_as_copy: 0,
+            sent: 0,
+            messages: Vec::new(),
+        }
+    }
+
     /// Answers for a ring of these nodes, each of which names all, until nobody asks any more.
     /// Those from the second list answer nothing.
     async fn answer(site: &Site, commands: &mut mpsc::Receiver<Command>, nodes: &[u16], silent: &[u16]) {
@@ -385,16 +419,8 @@ mod tests {
                     records_as_root: 0,
                     records_as_copy: 0,
                 })),
-                Ask::Survey(asked) if silent.iter().any(|port| at(*port) == asked) => continue,
-                Ask::Survey(_) => Answer::Survey(Box::new(Surveyed {
-                    predecessor: None,
-                    successors: nodes.clone(),
-                    left: vec![at(3)],
-                    fingers: Vec::new(),
-                    kept: Vec::new(),
-                    records_as_root: 0,
-                    records_as_copy: 0,
-                })),
+                Ask::Survey { node, .. } if silent.iter().any(|port| at(*port) == node) => continue,
+                Ask::Survey { .. } => Answer::Survey(Box::new(surveyed(&nodes))),
                 other => panic!("{other:?} is not asked"),
             };
             site.asks.answered(ticket, told);
@@ -415,6 +441,22 @@ mod tests {
 
     fn gone(port: u16, left: bool) -> Value {
         json!({ "event": "gone", "node": node(&at(port)), "left": left })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_send_one_another_is_told_and_what_this_node_sends_or_gets_is_not_told_again() {
+        let (site, _commands) = site().await;
+        let mut news = site.watch.news.subscribe();
+        let of = |port| Sent { to: at(port), topic: Topic::Chat };
+        let told = Surveyed { sent: 7, messages: vec![of(1), of(3)], ..surveyed(&[]) };
+        site.watch.show(Some(at(1)), at(1), &told);
+        site.watch.show(Some(at(1)), at(2), &told);
+        assert_eq!(site.watch.sent(at(2)), 7, "of these it need not tell again");
+        site.watch.end_round(&Round::default());
+        let told = round(&mut news).await;
+        let passed = Vec::from_iter(told.iter().filter(|told| told["event"] == "passed"));
+        let message = json!({ "from": node(&at(2)), "to": node(&at(3)), "topic": "chat" });
+        assert_eq!(passed, [&json!({ "event": "passed", "messages": [message] })]);
     }
 
     #[tokio::test(start_paused = true)]

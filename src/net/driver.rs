@@ -311,8 +311,9 @@ where
             self.last_lookup = number;
             self.peers.traffic.count_lookup();
         }
-        if to != self.machine.me() {
-            self.peers.traffic.pass(to, true, || M::topic(&message));
+        let me = self.machine.me();
+        if to != me {
+            self.peers.traffic.pass(me, to, || M::topic(&message));
         }
         self.peers.send(to, message);
     }
@@ -321,7 +322,7 @@ where
         let Some(batch) = self.peers.on_report(report) else { return };
         let from = batch.link.peer;
         for (i, message) in batch.messages.into_iter().enumerate() {
-            self.peers.traffic.pass(from, false, || M::topic(&message));
+            self.peers.traffic.pass(from, self.machine.me(), || M::topic(&message));
             self.handle(Input::Message { from, message });
             if i % TURN_INPUTS_MAX == TURN_INPUTS_MAX - 1 {
                 self.peers.flush();

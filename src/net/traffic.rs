@@ -30,10 +30,10 @@ pub struct Traffic {
 /// A message that has passed between this node and another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Passed {
-    /// The other node.
-    pub peer: NodeHandle,
-    /// Whether it went there, or came from there.
-    pub is_sent: bool,
+    /// Who has sent it.
+    pub from: NodeHandle,
+    /// Whom it is for.
+    pub to: NodeHandle,
     /// What it is about; see [`Machine::topic`](crate::machine::Machine::topic).
     pub topic: &'static str,
 }
@@ -87,12 +87,17 @@ impl Traffic {
     }
 
     /// A message passes, whose topic is told to whoever watches.
-    pub(super) fn pass(&self, peer: NodeHandle, is_sent: bool, topic: impl FnOnce() -> Option<&'static str>) {
+    pub(super) fn pass(
+        &self,
+        from: NodeHandle,
+        to: NodeHandle,
+        topic: impl FnOnce() -> Option<&'static str>,
+    ) {
         if 0 < self.passed.receiver_count()
             && let Some(topic) = topic()
         {
             // Whoever watched may have gone just now.
-            let _ = self.passed.send(Passed { peer, is_sent, topic });
+            let _ = self.passed.send(Passed { from, to, topic });
         }
     }
 

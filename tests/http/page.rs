@@ -40,6 +40,13 @@ async fn in_sight(browser: &Browser) -> Vec<String> {
     serde_json::from_value(browser.value(nodes).await).unwrap()
 }
 
+/// A key of which the node with this address is the root.
+fn key_of(node: &Node, root: &str) -> String {
+    let is_there =
+        |key: &String| super::get(node, &format!("/dht/find/{key}")).json()["root"]["addr"] == json!(root);
+    (0..).map(|i| format!("key{i}")).find(is_there).unwrap()
+}
+
 fn says(selector: &str, text: &str) -> String {
     format!("document.querySelector({}).textContent.includes({})", json!(selector), json!(text))
 }
@@ -109,18 +116,25 @@ async fn the_page_shows_records_with_their_copies_and_where_they_move() {
 
 #[tokio::test]
 async fn messages_are_seen_as_they_pass() {
-    let [a, _b, _c] = ring();
+    let [a, b, c] = ring();
     let browser = open(&a).await;
     browser.wait(&format!("{NODES} === 3")).await;
     browser.wait("document.querySelector('#flights .ring') !== null").await;
     let watch = "window.seen = new Set(); new MutationObserver((changes) => {
-        for (const { addedNodes } of changes) for (const { classList } of addedNodes) window.seen.add(classList[1]);
+        for (const { addedNodes } of changes) for (const { classList, dataset } of addedNodes) {
+            window.seen.add([classList[1], dataset.from, dataset.to].join());
+        }
     }).observe(document.getElementById('flights'), { childList: true })";
     browser.value(&format!("(() => {{ {watch} }})()")).await;
-    for i in 0..20 {
-        assert_eq!(with_token(&a, "PUT", &format!("/db/key{i}"), b"value").status, 201);
+    let key = key_of(&a, &c.addr().to_string());
+    for node in [&a, &b] {
+        assert!(with_token(node, "PUT", &format!("/db/{key}"), b"value").status < 300);
     }
-    browser.wait("window.seen.has('value') && window.seen.has('record')").await;
+    // It answers both, and has copies at both.
+    for (topic, from, to) in [("value", &c, &a), ("record", &c, &a), ("value", &c, &b), ("record", &c, &b)] {
+        let [from, to] = [from, to].map(|node| super::get(node, "/nodeinfo").json()["node"]["id"].clone());
+        browser.wait(&format!("window.seen.has(['{topic}', {from}, {to}].join())")).await;
+    }
     ends_without_complaint(browser).await;
 }
 
@@ -175,9 +189,7 @@ async fn the_way_to_a_key_is_drawn_by_fingers_and_successor_by_successor() {
     // A key to which it is two steps from here, successor by successor.
     let peers = super::get(&a, "/dht/peers").json();
     let root = peers["nodes"][2]["addr"].as_str().unwrap();
-    let is_there =
-        |key: &String| super::get(&a, &format!("/dht/find/{key}")).json()["root"]["addr"] == json!(root);
-    let key = (0..).map(|i| format!("key{i}")).find(is_there).unwrap();
+    let key = key_of(&a, root);
     browser.fill("#key", &key).await;
     browser.wait(&says("#find-state", &format!("{root} is responsible for {key}"))).await;
     browser.wait("document.querySelectorAll('#ways section').length === 2").await;

@@ -7,8 +7,12 @@ import { listen } from "./stream.js";
 const LANES = { value: 165, name: 174, mailbox: 183, channel: 192 };
 const RECORDS_DRAWN_MAX = 2000;
 const LABELLED_MAX = 24;
-const FLIGHTS_MAX = 100;
+const FLIGHTS_MAX = 200;
+// The ring's own messages leave room for the others.
+const RING_FLIGHTS_MAX = 100;
 const FLIGHT_TIME = 700;
+// How long a walk round the ring takes at least.
+const ROUND_TIME = 500;
 const ACTIVITY_MAX = 200;
 // Which of a node's records are listed.
 const LISTED_MAX = 50;
@@ -109,18 +113,20 @@ function drop(name, holder) {
   if (record?.holders.size === 0) records.delete(name);
 }
 
-// Messages between the node that tells and others.
+// Messages from node to node. Those between others are told of all at once, when the one that sent them is asked.
 function pass({ messages }) {
-  for (const { peer, sent, topic } of messages) {
-    if (sent) fly(here, peer.id, topic);
-    else fly(peer.id, here, topic);
-  }
+  messages.forEach(({ from, to, topic }, number) => {
+    const isOwn = from.id === here || to.id === here;
+    setTimeout(fly, isOwn ? 0 : (ROUND_TIME * number) / messages.length, from.id, to.id, topic);
+  });
 }
 
 function fly(from, to, kind) {
-  if (calm.matches || document.hidden || layers.flights.children.length >= FLIGHTS_MAX || from === to) return;
+  const flightsMax = kind === "ring" ? RING_FLIGHTS_MAX : FLIGHTS_MAX;
+  if (calm.matches || document.hidden || layers.flights.children.length >= flightsMax || from === to) return;
   const [a, b] = [place(from), place(to)];
   const dot = svg("circle", { class: `flight ${kind}`, r: kind === "ring" ? 2 : 4 });
+  Object.assign(dot.dataset, { from, to });
   layers.flights.append(dot);
   const at = ({ x, y }) => ({ transform: `translate(${x}px, ${y}px)` });
   dot.animate([at(a), at(b)], { duration: FLIGHT_TIME, easing: "ease-in-out" }).finished.finally(() => dot.remove());
