@@ -20,6 +20,7 @@ use chord_chat::node::kept::Kept;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::name::{Nick, Person};
 use chord_chat::repl::session::NodeLink;
+use chord_chat::repl::text::Text;
 use chord_chat::store::{self, Damage, FILE_NAME, Writer, data_directory, shell_word};
 use chord_chat::{json, lab, repl, simulate};
 use rustix::system::uname;
@@ -408,7 +409,7 @@ async fn run_front_end(
     let ending = match (options.json, options.headless) {
         (true, false) => json::run(link).await?,
         (true, true) => repl::run_headless(link, json::Json).await?,
-        (false, true) => repl::run_headless(link, repl::plain()).await?,
+        (false, true) => repl::run_headless(link, Text::for_readers()).await?,
         (false, false) => repl::run(nick, COMMANDS, typed, link).await?,
     };
     ending.into_result()

@@ -43,6 +43,15 @@ fn every_event_is_shown_as_people_read_it() {
 }
 
 #[test]
+fn who_cannot_type_is_not_told_of_commands_and_reads_the_same_else() {
+    let (mut seated, mut reading) = (text(Colour::OFF), Text::for_readers());
+    for event in samples() {
+        let shown = render(&mut seated, &event).replace("Type help to see the commands.\n", "");
+        assert_eq!(render(&mut reading, &event), shown);
+    }
+}
+
+#[test]
 fn colours_change_nothing_but_the_colour() {
     let (mut plain, mut coloured) = (text(Colour::OFF), text(Colour::ON));
     let mut different = 0;

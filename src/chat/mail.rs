@@ -242,7 +242,7 @@ impl Chat {
         newer: bool,
     ) {
         if letters.is_empty() {
-            return self.on_mail_struck_off(cx, nick, newer);
+            return self.on_mail_dealt_with(cx, nick, newer);
         }
         let ids: Vec<MessageId> = letters.iter().map(|(_, id, _)| *id).collect();
         for (from, id, text) in letters {
@@ -270,7 +270,7 @@ impl Chat {
         self.after_write(cx, Then::Answer { origin, id, payload: Payload::Done });
     }
 
-    pub(super) fn on_mail_struck_off(&mut self, cx: &mut Context<'_>, nick: Nick, more: bool) {
+    pub(super) fn on_mail_dealt_with(&mut self, cx: &mut Context<'_>, nick: Nick, more: bool) {
         if more {
             self.fetch_mail(cx, nick);
         }

@@ -403,7 +403,7 @@ impl Chat {
             (Pending::FetchMail(nick, newer), Payload::Letters(letters)) => {
                 self.on_letters(cx, nick, letters, newer);
             }
-            (Pending::MailShown(nick, more), Payload::Done) => self.on_mail_struck_off(cx, nick, more),
+            (Pending::MailShown(nick, more), Payload::Done) => self.on_mail_dealt_with(cx, nick, more),
             (Pending::Put(key), Payload::Wrote { was_there }) => {
                 cx.tell(Event::Written { key, deleted: false, was_there, root: from });
             }

@@ -74,11 +74,6 @@ pub async fn run_headless(link: NodeLink, render: impl Render) -> anyhow::Result
     talk(link, seat, written, render).await
 }
 
-/// What a person reads where there is no terminal.
-pub fn plain() -> Text {
-    Text::new(Colour::OFF, Arc::default())
-}
-
 async fn talk(
     link: NodeLink,
     seat: Seat,

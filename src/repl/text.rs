@@ -30,6 +30,8 @@ const NODES_SHOWN_MAX: usize = 20;
 #[derive(Debug)]
 pub struct Text {
     colour: Colour,
+    /// Whether somebody can type commands.
+    is_seated: bool,
     /// Shared with the completion, which the line editor calls in its own thread.
     known: Arc<Mutex<Known>>,
     /// The user's node, once it is ready.
@@ -53,7 +55,12 @@ impl Text {
     pub fn new(colour: Colour, known: Arc<Mutex<Known>>) -> Text {
         let start = Start::Waiting(String::new());
         let (waiting, moment) = (Waiting::default(), Moment::default());
-        Text { colour, known, me: None, start, waiting, moment }
+        Text { colour, is_seated: true, known, me: None, start, waiting, moment }
+    }
+
+    /// A renderer for those who read and cannot type.
+    pub fn for_readers() -> Text {
+        Text { is_seated: false, ..Text::new(Colour::OFF, Arc::default()) }
     }
 
     fn receipt(&self, to: &Recipient, text: &str, state: &SentState) -> String {
@@ -103,8 +110,9 @@ impl Text {
             RingOrigin::Created => "created: this is its first node",
             RingOrigin::Joined => "joined",
         };
+        let advice = if self.is_seated { "Type help to see the commands.\n" } else { "" };
         format!(
-            "{}\n  id       {}\n  address  {}\n  ring     {ring}\nType help to see the commands.\n",
+            "{}\n  id       {}\n  address  {}\n  ring     {ring}\n{advice}",
             self.colour.bold(&format!("You are {nick}.")),
             node.id(),
             node.addr(),
