@@ -46,10 +46,34 @@ struct Violated {
     states: usize,
 }
 
-/// Which states were found.
+/// How many sets the fingerprints are spread over: a set that grows takes three times its room for a moment, and
+/// these grow one after the other.
+const SETS: usize = 1 << u8::BITS;
+
+/// The fingerprints of the states that were found.
+struct Known {
+    sets: Vec<HashSet<u128>>,
+    len: usize,
+}
+
+impl Known {
+    fn new() -> Known {
+        Known { sets: vec![HashSet::new(); SETS], len: 0 }
+    }
+
+    /// Returns whether it is new.
+    fn insert(&mut self, state: &State) -> bool {
+        let fingerprint = state.fingerprint();
+        let [set, ..] = fingerprint.to_be_bytes();
+        let is_new = self.sets[usize::from(set)].insert(fingerprint);
+        self.len += usize::from(is_new);
+        is_new
+    }
+}
+
+/// What was found.
 struct Found {
-    /// Their fingerprints.
-    known: HashSet<u128>,
+    known: Known,
     max: usize,
     finals: usize,
     transitions: usize,
@@ -57,7 +81,9 @@ struct Found {
 
 impl Found {
     fn new(first: &State, max: usize) -> Found {
-        Found { known: HashSet::from([first.fingerprint()]), max, finals: 0, transitions: 0 }
+        let mut known = Known::new();
+        known.insert(first);
+        Found { known, max, finals: 0, transitions: 0 }
     }
 
     /// Checks a state, and returns what can happen in it.
@@ -83,15 +109,15 @@ impl Found {
     ) -> Result<Option<State>, String> {
         self.transitions += 1;
         let next = model.after(state, choice, |model, passed, _| check_always(model, passed))?;
-        Ok(self.known.insert(next.fingerprint()).then_some(next))
+        Ok(self.known.insert(&next).then_some(next))
     }
 
     fn is_too_large(&self) -> bool {
-        self.max < self.known.len()
+        self.max < self.known.len
     }
 
     fn violated(&self, way: Vec<(State, Choice)>, what: String) -> Halt {
-        Halt::Violated(Violated { way, what, states: self.known.len() })
+        Halt::Violated(Violated { way, what, states: self.known.len })
     }
 }
 
@@ -133,7 +159,7 @@ fn go_deep<M: Explorable, H: Clone + Ord>(
             return Err(Halt::TooLarge);
         }
     }
-    Ok(Report { states: found.known.len(), finals: found.finals, transitions: found.transitions })
+    Ok(Report { states: found.known.len, finals: found.finals, transitions: found.transitions })
 }
 
 /// The oldest state first: comes to each by a shortest way.
