@@ -1,10 +1,13 @@
 //! The states of a scenario, and how one follows from another.
 
+mod ended;
+
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use self::ended::ended;
 use super::scenario::{Act, Explorable, Scenario};
 use super::table::Table;
 use crate::id::NodeHandle;
@@ -222,49 +225,6 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         first.filter(move |flight| !self.waits_for_news(state, *flight))
     }
 
-    /// Whether it comes back with the news that the connection has broken, which are under way to its sender.
-    fn waits_for_news(&self, state: &State, flight: u32) -> bool {
-        let Traits { is_message, to, back, .. } = *self.traits(flight);
-        let is_news = |other: &u32| !self.traits(*other).is_message && self.traits(*other).pair == back;
-        is_message
-            && self.scenario.order == Order::Fifo
-            && !is_running(state, to)
-            && state.in_flight.iter().any(is_news)
-    }
-
-    /// Whether it is a message of a node that an act has ended.
-    fn is_from_the_dead(&self, state: &State, flight: u32) -> bool {
-        let Traits { is_message, from, .. } = *self.traits(flight);
-        let is_ended = |from: usize| self.ended_by(state, self.nodes[from]).is_some();
-        is_message && !is_running(state, from) && from.is_some_and(is_ended)
-    }
-
-    /// The act that has ended the node, if it does not run any more; the first one, if there are several.
-    fn ended_by(&self, state: &State, node: NodeHandle) -> Option<&'s Act<M>> {
-        if self.machine(state, node).is_some() {
-            return None;
-        }
-        let done = |(script, done): (&'s Vec<Act<M>>, &u16)| &script[..usize::from(*done)];
-        let mut acts = self.scenario.scripts.iter().zip(&state.acts).flat_map(done);
-        acts.find(|act| ended(act) == Some(node))
-    }
-
-    /// Whether nothing will ever come of it, so that a state is the same without it: who would get it has ended for
-    /// good, and so has who would get it back.
-    fn is_void(&self, state: &State, flight: u32) -> bool {
-        let Traits { is_message, from, to, .. } = *self.traits(flight);
-        let is_gone = |node: Option<usize>| {
-            let is = |machine: &M| self.index(machine.me()) == node;
-            !is_running(state, node) && !self.scenario.scripts.iter().flatten().filter_map(started).any(is)
-        };
-        let is_cut_off = |to: usize| self.is_cut_off(state, self.nodes[to]);
-        is_gone(to) && (!is_message || is_gone(from) || to.is_some_and(is_cut_off))
-    }
-
-    fn is_cut_off(&self, state: &State, node: NodeHandle) -> bool {
-        self.ended_by(state, node).is_some_and(|act| matches!(act.itself(), Act::CutOff(_)))
-    }
-
     /// The act that some script still has to do.
     pub(super) fn waiting(&self, state: &State) -> Option<&'s Act<M>> {
         (0..state.acts.len()).find_map(|script| self.next_act(state, script))
@@ -361,56 +321,6 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
         self.step(state, hears, Cause::Flight(heard), |model| model.flights.get(heard).clone().into_input().1)
     }
 
-    /// What is heard when it arrives, if it is news or if nobody runs where it goes.
-    ///
-    /// That somebody cannot be reached is at the sender when the message would have been there.
-    /// If messages have an order, all of the same pair comes back at the same time: it was on one connection.
-    fn news(&self, state: &State, flight: u32) -> Option<Flight<M::Message>> {
-        let news = match self.flights.get(flight).clone() {
-            news @ Flight::Unreachable { .. } => news,
-            message if self.is_cut_off(state, message.pair().1) => return None,
-            message => message.bounced()?,
-        };
-        let Flight::Unreachable { node, peer, mut undelivered } = news else { return None };
-        self.machine(state, node)?;
-        let returning = self.returning(state, flight);
-        let others = state.in_flight.iter().filter(|other| self.is_message_of(**other, returning));
-        undelivered.extend(others.filter_map(|other| match self.flights.get(*other) {
-            Flight::Message { message, .. } => Some(message.clone()),
-            Flight::Unreachable { .. } => None,
-        }));
-        Some(Flight::Unreachable { node, peer, undelivered })
-    }
-
-    /// The pair whose messages come back when it is heard that the receiver of this one, or whom it is about, does
-    /// not run.
-    fn returning(&self, state: &State, flight: u32) -> Option<u32> {
-        let Traits { is_message, from, to, pair, back, .. } = *self.traits(flight);
-        let (pair, peer) = if is_message { (pair, to) } else { (back, from) };
-        (self.scenario.order == Order::Fifo && !is_running(state, peer)).then_some(pair)
-    }
-
-    /// Whether it is a message of this pair, if there is one.
-    fn is_message_of(&self, flight: u32, pair: Option<u32>) -> bool {
-        self.traits(flight).is_message && pair == Some(self.traits(flight).pair)
-    }
-
-    /// Loses a message whose sender has crashed, and with [`Order::Fifo`] all that it has sent after it.
-    fn cut(&self, state: &mut State, flight: u32) {
-        if self.scenario.order == Order::Any {
-            return take(&mut state.in_flight, flight);
-        }
-        let pair = Some(self.traits(flight).pair);
-        state.in_flight.retain(|other| !self.is_message_of(*other, pair));
-    }
-
-    /// The news of its sender's crash, where messages were lost by this choice.
-    fn news_of_cut(&self, state: &State, choice: Choice) -> Option<u32> {
-        let Choice::Cut(flight) = choice else { return None };
-        let is_news = |other: &u32| self.traits(*other).pair == self.traits(flight).pair;
-        state.in_flight.iter().copied().find(is_news).filter(|_| self.scenario.order == Order::Fifo)
-    }
-
     fn act(&mut self, state: &mut State, act: &'s Act<M>, cause: Cause) -> Result<(), String> {
         match act {
             Act::Command(node, command) => {
@@ -444,18 +354,6 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
             Act::When(_, _, act) => return self.act(state, act, cause),
         }
         Ok(())
-    }
-
-    /// Ends the machine at `node`, and with it the news that were under way to it.
-    fn end(&self, state: &mut State, node: NodeHandle) {
-        let Some(index) = self.index(node) else { return };
-        state.machines[index] = None;
-        let mut in_flight = std::mem::take(&mut state.in_flight);
-        in_flight.retain(|flight| {
-            let Traits { is_message, to, .. } = *self.traits(*flight);
-            (is_message || to != Some(index)) && !self.is_void(state, *flight)
-        });
-        state.in_flight = in_flight;
     }
 
     /// One step of the machine at a place among the nodes, if it runs; `input` belongs to `cause`.
@@ -562,14 +460,6 @@ impl<'s, 'a, M: Explorable, H: Clone + Ord> Model<'s, 'a, M, H> {
 fn started<M: Explorable>(act: &Act<M>) -> Option<&M> {
     match act.itself() {
         Act::Start(machine) => Some(machine),
-        _ => None,
-    }
-}
-
-/// The node that `act` ends, if it does.
-fn ended<M: Explorable>(act: &Act<M>) -> Option<NodeHandle> {
-    match act.itself() {
-        Act::Crash(node, _) | Act::CutOff(node) => Some(*node),
         _ => None,
     }
 }
