@@ -1,7 +1,5 @@
 //! History: who joins is shown what was said last, and what comes meanwhile after it.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

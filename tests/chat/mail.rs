@@ -1,7 +1,5 @@
 //! Mail: what is written to someone who is away waits for them, and for nobody else.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

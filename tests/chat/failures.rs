@@ -1,7 +1,5 @@
 //! What `docs/failures.md` says, tried in the simulator: what people see when something fails.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

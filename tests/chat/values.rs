@@ -1,7 +1,5 @@
 //! Values under keys: written, shown and deleted from any node, whatever becomes of those that keep them.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

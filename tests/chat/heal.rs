@@ -1,7 +1,5 @@
 //! Heal: a network that was cut is one again, and so are its channels and names.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! Names: whoever joins has one, however many join at once, and it is free again when it is left behind.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
