@@ -474,7 +474,7 @@ fn each_shortcut_loses_something_when_two_keepers_crash() {
         (Mutant::KeepsToItself, "does not know the same of the channel as its root"),
     ];
     for (mutant, what) in mutants {
-        let plays = [(F, Orders::WithFOf(A)), (last_that_stays([A, E]), Orders::All)];
+        let plays = [(F, Orders::WithFOf(A)), (A, Orders::All), (last_that_stays([A, E]), Orders::All)];
         for (author, orders) in plays.into_iter().filter(|(_, orders)| *orders != Orders::All || takes_long())
         {
             let play = Play { end: End::Crash, pair: [A, E], author, orders, mutant: Some(mutant) };
