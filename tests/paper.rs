@@ -66,13 +66,15 @@ fn as_many_paths_have_each_length_as_in_the_paper() {
 
 #[test]
 fn when_half_of_all_nodes_fail_no_lookup_does_and_none_meets_more_of_them_than_in_the_paper() {
-    let rows = failures::fractions(&Run { seed: 1, one_in: 5 });
+    let rows = failures::fractions(&PART);
     println!("{}", failures::table(&rows));
     for row in rows {
         let (failed, path, timeouts) = (row.failed, row.path.mean, row.timeouts.mean);
         assert_eq!(row.lost, 0, "{failed} failed");
         assert!((path - row.paper_path.0).abs() <= 0.15, "{failed} failed: {path:.2} hops");
         assert!(timeouts <= 1.1 * row.paper_timeouts.0, "{failed} failed: {timeouts:.2} timeouts");
+        let (fewest, most) = row.rings;
+        assert!((fewest..=most).contains(&row.paper_timeouts.0), "{failed} failed: {fewest:.2} to {most:.2}");
         // What the paper measured, in one ring, is up to a third above what it expects.
         assert!(
             is_within(10.0, timeouts, row.expected_timeouts()),

@@ -32,13 +32,13 @@ const NODES: u32 = 1000;
 const SUCCESSORS: usize = 20;
 
 /// So many rings, in each of which others fail: the timeouts in two rings differ by a tenth and more.
-const RINGS: u32 = 50;
+const RINGS: u32 = 100;
 
 /// In each of them.
 const LOOKUPS: u32 = 1000;
 
 pub struct Fraction {
-    /// The part of the nodes that fails.
+    /// The chance with which each node fails.
     pub failed: f64,
     /// Forwards until the predecessor of the key has it.
     pub path: Spread,
@@ -71,10 +71,8 @@ pub fn fractions(run: &Run) -> Vec<Fraction> {
             let mut before_key = Vec::new();
             let nodes = nodes(number * NODES..(number + 1) * NODES, run.seed);
             let mut ring = Ring::ideal(&nodes, SUCCESSORS);
-            let mut dead = BTreeSet::new();
-            while dead.len() < nodes.len() * paper.tenths / 10 {
-                dead.insert(nodes[rng.random_range(0..nodes.len())]);
-            }
+            let fails = |_: &&NodeHandle| rng.random_range(0..10) < paper.tenths;
+            let dead: BTreeSet<NodeHandle> = nodes.iter().filter(fails).copied().collect();
             let alive: Vec<NodeHandle> = nodes.into_iter().filter(|node| !dead.contains(node)).collect();
             for _ in 0..LOOKUPS {
                 let origin = alive[rng.random_range(0..alive.len())];
