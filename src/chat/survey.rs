@@ -6,6 +6,7 @@
 //!
 //! Of a record only its place on the circle and its kind are told, neither its name nor what it says; of a message,
 //! to whom it went and what it is about.
+//! Who looks for whom, and who writes to whom in private, is told to nobody.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -71,12 +72,14 @@ pub enum Topic {
     Record,
     /// A value.
     Value,
-    /// What people say, and where they are.
+    /// What is said in channels, and who is there.
     Chat,
 }
 
 impl Topic {
-    /// The topic of a message; those who look at the whole ring do not see what they cause themselves.
+    /// The topic of a message, if others may know of it.
+    ///
+    /// Those who look at the whole ring do not see what they cause themselves either.
     pub fn of(message: &Message<Payload>) -> Option<Topic> {
         match message.payload() {
             Some(Payload::Survey { .. } | Payload::Surveyed(_)) => None,
@@ -84,7 +87,7 @@ impl Topic {
             Some(Payload::Put(_) | Payload::Wrote { .. } | Payload::Get(_) | Payload::Value(_)) => {
                 Some(Topic::Value)
             }
-            Some(_) => Some(Topic::Chat),
+            Some(payload) => is_of_channel(payload).then_some(Topic::Chat),
             None if message.is_of_lookup() => Some(Topic::Lookup),
             None => Some(Topic::Ring),
         }
@@ -100,6 +103,26 @@ impl Topic {
             Topic::Chat => "chat",
         }
     }
+}
+
+/// Whether it is said in a channel, or of one, as everybody may hear.
+fn is_of_channel(payload: &Payload) -> bool {
+    matches!(
+        payload,
+        Payload::Join(_)
+            | Payload::Joined(_)
+            | Payload::Leave(_)
+            | Payload::Send(_)
+            | Payload::Stored(_)
+            | Payload::Delivery(_)
+            | Payload::Renew(_)
+            | Payload::Renewed(_)
+            | Payload::MemberChanged(_)
+            | Payload::Who(_)
+            | Payload::Members(_)
+            | Payload::History(_)
+            | Payload::Past(_)
+    )
 }
 
 /// What a node has sent while somebody looked.
@@ -236,6 +259,15 @@ mod tests {
         let survey = Message::Tell(Payload::Survey { known: 0 });
         of_late.note(START, at(4), &survey);
         assert_eq!(of_late.count, 3, "questions like this one do not count");
+        for private in [Payload::LookUp("bob".parse().unwrap()), Payload::Receipt(Vec::new()), Payload::Done]
+        {
+            of_late.note(START, at(4), &Message::Tell(private));
+        }
+        assert_eq!(of_late.count, 3, "nor does what two have to do with one another");
+        of_late.note(START, at(5), &Message::Tell(Payload::Who("#rust".parse().unwrap())));
+        assert_eq!(of_late.after(START, 3), [Sent { to: at(5), topic: Topic::Chat }]);
+        of_late.last.pop_front();
+        of_late.count = 3;
         // Two look, and one of them has been told of the first message.
         assert_eq!(of_late.after(START, 0), [sent(3), sent(2)]);
         assert_eq!(of_late.after(START, 2), [sent(2)]);
