@@ -1,4 +1,4 @@
-//! Lookups right after a part of all nodes has failed, before anything is repaired (Table II).
+//! Lookups right after nodes have failed, each with the same chance, before anything is repaired (Table II).
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ const PAPER: [Paper; 6] = [
 const NODES: u32 = 1000;
 const SUCCESSORS: usize = 20;
 
-/// So many rings, in each of which others fail: the timeouts in two rings differ by a tenth and more.
+/// So many rings, in each of which others fail: the timeouts in two rings differ by half and more.
 const RINGS: u32 = 100;
 
 /// In each of them.

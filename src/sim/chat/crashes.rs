@@ -11,8 +11,8 @@
 //! Whatever is said of the channel and its messages, all answers, and the news that a node has crashed come to each
 //! node at any time: all orders are explored.
 //! Only what the ring says of itself, to mend itself, and what is asked about other records arrive at once.
-//! This is done for A and E, with the person at A in the suite; and for every two keepers, which takes hours and
-//! 14 GB, by
+//! In the suite this is done for A and E, with the person at A, and at a keeper that stays; for every two keepers,
+//! which takes hours and 14 GB, by
 //! `ORDERS=all cargo test --release --lib sim::chat::crashes -- --nocapture`.
 //!
 //! In another ring, the person who speaks is at a sixth node, F, which keeps nothing.
