@@ -115,7 +115,8 @@ impl Chat {
         let was_there = known.is_some_and(|known| known.value.is_some());
         let version = Version::after(known.map(|known| known.version), cx.now, self.me);
         let is_done = was_there && cx.records.is(Mutant::KeepsTheFirstValue);
-        if (value.is_some() || was_there) && !is_done {
+        // Also where nothing is known of it: who deletes may be on one side of a cut, and the value on the other.
+        if !is_done {
             if !cx.records.has_room_for_value(&key, bytes) {
                 let reason = "the node that should keep this value has no room for more".to_owned();
                 return cx.reply_read(request, Payload::Refused(reason));

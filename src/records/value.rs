@@ -167,7 +167,7 @@ impl Usage {
     /// Whether one value may take that much instead of what it took `before`, where there is room for the values of
     /// so many roots.
     ///
-    /// What takes no more than before always has room, so a deletion has.
+    /// What takes no more than before always has room, so the deletion of what is there has.
     pub(super) fn has_room(self, roots: usize, before: Usage, after: Usage) -> bool {
         let fits = |all: usize, before: usize, after: usize, max: usize| {
             after <= before || all - before + after <= roots * max

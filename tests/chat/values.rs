@@ -227,6 +227,8 @@ fn after_a_cut_the_later_write_holds_and_what_was_deleted_stays_so() {
     town.writes(1, "del pear");
     town.writes(1, "put plum odd");
     town.writes(0, "del plum");
+    town.writes(1, "put quince odd");
+    assert!(!town.writes(0, "del quince"), "on this side there is none");
     assert_eq!(town.get(0, "apple").0.as_deref(), Some("even"));
     assert_eq!(town.get(0, "pear").0.as_deref(), Some("before"));
     assert_eq!(town.get(1, "plum").0.as_deref(), Some("odd"));
@@ -235,7 +237,8 @@ fn after_a_cut_the_later_write_holds_and_what_was_deleted_stays_so() {
     town.check("apple", Some("odd"));
     town.check("pear", None);
     town.check("plum", None);
-    for key in ["apple", "pear", "plum"] {
+    town.check("quince", None);
+    for key in ["apple", "pear", "plum", "quince"] {
         town.check_copies(key);
     }
 }

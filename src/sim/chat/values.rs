@@ -114,8 +114,8 @@ impl Oracle {
             return;
         };
         let Some(written) = network.get(root).and_then(|node| node.records().value(&key)) else { return };
-        // No clock is behind that of the network, and who deletes what is not there writes nothing.
-        if written.version.at < since && !(value.is_none() && written.value.is_none()) {
+        // No clock is behind that of the network.
+        if written.version.at < since {
             let what = format!("{:?} is told that {key} is {value:?}, and {root:?} has {written:?}", asked.0);
             return self.breaks(network.now(), Promise::Value, what);
         }
