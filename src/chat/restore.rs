@@ -21,13 +21,9 @@ use crate::records::channel::Place;
 use crate::records::name::{ChannelName, Nick};
 use crate::time::Time;
 
-/// How long it may take until it is written that a message of a channel was shown: after a crash, it is shown
-/// once more.
-pub(crate) const SHOWN_WITHIN: Duration = Duration::from_secs(1);
-
-/// The same for a private message that was shown, for one that waits or does not any more, for where the last
-/// one of a channel stands, and for a nick.
-pub(crate) const WAITING_WITHIN: Duration = Duration::from_millis(100);
+/// How long it may take until it is written that a message was shown, waits or does not any more, where the last
+/// one of a channel stands, or a nick: after a crash in this time, a message is shown once more.
+pub(crate) const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 
 /// Under what something of a chat is kept.
 ///
@@ -202,7 +198,7 @@ impl Chat {
         if is_in_channels {
             self.channels_changed(&mut kept, &mut changes);
             let value = |id, (): &()| Value::Heard(id);
-            let within = |_| WAITING_WITHIN;
+            let within = |_| WRITTEN_WITHIN;
             recent_changed(Key::Heard, value, within, &mut kept.heard, &self.heard, &mut changes);
         }
         if matches!(self.stage, Stage::Ready | Stage::Leaving(_)) {
@@ -226,14 +222,14 @@ impl Chat {
             };
             if before != Some(seen) {
                 // That the user is in the channel is told when it is on the disk.
-                let within = if before.is_none() { Duration::ZERO } else { SHOWN_WITHIN };
+                let within = if before.is_none() { Duration::ZERO } else { WRITTEN_WITHIN };
                 changes.push((Key::Channel(channel.clone()), Some(Value::Channel(seen)), within));
             }
             let key = |number| Key::Shown(channel.clone(), number);
             let value = |id, place: &Place| Value::Shown(id, *place);
             // Who comes back to a channel is in it again together with what they were shown of it before.
             let is_of_before = |number| before.is_none() && number < session.first;
-            let within = |number| if is_of_before(number) { Duration::ZERO } else { SHOWN_WITHIN };
+            let within = |number| if is_of_before(number) { Duration::ZERO } else { WRITTEN_WITHIN };
             recent_changed(key, value, within, &mut known, &session.shown, changes);
             kept.channels.insert(channel.clone(), (seen, numbers));
         }
@@ -256,7 +252,7 @@ impl Chat {
                 changes.push((
                     Key::Waiting(to.clone(), id),
                     Some(Value::Waiting(text.to_owned())),
-                    WAITING_WITHIN,
+                    WRITTEN_WITHIN,
                 ));
             }
         }
@@ -267,7 +263,7 @@ impl Chat {
                     .map(|outbox| outbox.newest_first().map(|(id, _)| id).collect())
                     .unwrap_or_default();
                 for id in known.extract_if(.., |id| !waiting.contains(id)) {
-                    changes.push((Key::Waiting(to.clone(), id), None, WAITING_WITHIN));
+                    changes.push((Key::Waiting(to.clone(), id), None, WRITTEN_WITHIN));
                 }
             }
             !known.is_empty()
@@ -281,11 +277,11 @@ impl Chat {
         for (channel, place) in &self.stored {
             if kept.stored.get(channel) != Some(place) {
                 let key = Key::Stored(channel.clone());
-                changes.push((key, Some(Value::Stored(*place)), WAITING_WITHIN));
+                changes.push((key, Some(Value::Stored(*place)), WRITTEN_WITHIN));
             }
         }
         for channel in kept.stored.keys().filter(|channel| !self.stored.contains_key(*channel)) {
-            changes.push((Key::Stored(channel.clone()), None, WAITING_WITHIN));
+            changes.push((Key::Stored(channel.clone()), None, WRITTEN_WITHIN));
         }
         kept.stored.clone_from(&self.stored);
     }
@@ -297,10 +293,10 @@ impl Chat {
         }
         for (&id, posted) in self.posted.iter().filter(|(id, _)| !kept.posted.contains(id)) {
             let Posted { to, text, at } = posted.clone();
-            changes.push((Key::Posted(id), Some(Value::Posted(to, at, text)), WAITING_WITHIN));
+            changes.push((Key::Posted(id), Some(Value::Posted(to, at, text)), WRITTEN_WITHIN));
         }
         for id in kept.posted.iter().filter(|id| !self.posted.contains_key(id)) {
-            changes.push((Key::Posted(*id), None, WAITING_WITHIN));
+            changes.push((Key::Posted(*id), None, WRITTEN_WITHIN));
         }
         kept.posted = self.posted.keys().copied().collect();
     }
@@ -311,10 +307,10 @@ impl Chat {
             return;
         }
         for (nick, at) in had.iter().filter(|(nick, at)| kept.nicks.get(*nick) != Some(at)) {
-            changes.push((Key::Nick(nick.clone()), Some(Value::Nick(*at)), WAITING_WITHIN));
+            changes.push((Key::Nick(nick.clone()), Some(Value::Nick(*at)), WRITTEN_WITHIN));
         }
         for nick in kept.nicks.keys().filter(|nick| !had.contains_key(*nick)) {
-            changes.push((Key::Nick(nick.clone()), None, WAITING_WITHIN));
+            changes.push((Key::Nick(nick.clone()), None, WRITTEN_WITHIN));
         }
         kept.nicks.clone_from(had);
     }

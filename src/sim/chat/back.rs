@@ -1,7 +1,7 @@
 //! Who comes back after a crash, with what is on their disk: what that may have forgotten, and nothing else.
 //!
-//! "What is written a moment later, and may be lost by a crash: that a message of a channel was shown (1 s; it is
-//! shown once more), that a private message was shown, waits or was delivered (0.1 s)."
+//! "What is written a moment later, and may be lost by a crash: that a message was shown (it is shown once more), waits
+//! or was delivered (0.1 s)."
 //! A batch may be under way when that time is over, and the one after it takes its time, too.
 //! Who had asked to leave a channel, and was not told yet that they have left it, is in it or not.
 
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{Oracle, Person, Promise};
 use crate::chat::event::{MessageId, SentState};
-use crate::chat::restore::{SHOWN_WITHIN, WAITING_WITHIN};
+use crate::chat::restore::WRITTEN_WITHIN;
 use crate::id::NodeHandle;
 use crate::node::Node;
 use crate::records::channel::Place;
@@ -47,13 +47,6 @@ pub(super) struct Screen {
     /// The same for what is on the disk.
     newest_kept: BTreeMap<ChannelName, Place>,
     last_kept_of: BTreeMap<(ChannelName, NodeHandle), u64>,
-}
-
-/// When someone crashed, and until when what they were told is on their disk.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Ended {
-    shown_until: Time,
-    waiting_until: Time,
 }
 
 impl Screen {
@@ -103,17 +96,15 @@ impl Screen {
     }
 
     /// The node begins again with what is on its disk: of the channels that are kept there, and of letters, to
-    /// which no channel belongs.
+    /// which no channel belongs. What it was told is there for certain up to a moment.
     fn comes_back<'a>(
         &mut self,
-        ended: Ended,
+        kept_until: Time,
         kept: &BTreeSet<ChannelName>,
         channel_of: impl Fn(&MessageId) -> Option<&'a ChannelName>,
     ) {
         for shown in std::mem::take(&mut self.recent) {
-            let is_private = channel_of(&shown.id).is_none();
-            let until = if is_private { ended.waiting_until } else { ended.shown_until };
-            if shown.at <= until {
+            if shown.at <= kept_until {
                 self.keep(shown);
             } else {
                 self.again.insert(shown.id);
@@ -134,13 +125,10 @@ impl Screen {
 impl Oracle {
     /// A node ends that has a disk: from some moment on, it may have forgotten what it told.
     pub(super) fn note_disk(&mut self, network: &Network<Node>, node: NodeHandle) {
-        let ended = Ended {
-            shown_until: network.written_until(node, SHOWN_WITHIN),
-            waiting_until: network.written_until(node, WAITING_WITHIN),
-        };
+        let kept_until = network.written_until(node, WRITTEN_WITHIN);
         // Who ends once more without having been ready has shown nothing meanwhile.
         if let Some(person) = self.people.get_mut(&node) {
-            person.ended.get_or_insert(ended);
+            person.kept_until.get_or_insert(kept_until);
         }
     }
 
@@ -149,17 +137,17 @@ impl Oracle {
         let messages = &self.messages;
         let channel_of = |id: &MessageId| messages.get(id).and_then(super::Message::channel);
         let Some(person) = self.people.get_mut(&node) else { return };
-        let Some(ended) = person.ended.take() else { return };
+        let Some(kept_until) = person.kept_until.take() else { return };
         let mut returns = std::mem::take(&mut person.joined);
         returns.retain(|channel| !person.leaves.contains(channel));
         person.leaves.clear();
-        person.screen.comes_back(ended, &returns, channel_of);
+        person.screen.comes_back(kept_until, &returns, channel_of);
         person.since = now;
         person.is_over = false;
         person.returns.append(&mut returns);
         let id = |counter| MessageId { author: node, counter };
         for (_, message) in self.messages.range_mut(id(0)..=id(u64::MAX)) {
-            let is_unsure = ended.waiting_until < message.since;
+            let is_unsure = kept_until < message.since;
             message.waits_again = is_unsure || message.state == SentState::Queued;
             message.may_be_forgotten |= is_unsure && message.state == SentState::Queued;
             message.delivered_again = is_unsure && message.state == SentState::Delivered;

@@ -148,8 +148,8 @@ struct Person {
     /// The channels they have asked to leave.
     leaves: BTreeSet<ChannelName>,
     screen: back::Screen,
-    /// How much of that is on their disk, if they have ended.
-    ended: Option<back::Ended>,
+    /// Until when what they were told is on their disk for certain, if they have ended.
+    kept_until: Option<Time>,
     /// The channels that they were in when they crashed, and are not in again.
     returns: BTreeSet<ChannelName>,
 }
@@ -412,7 +412,7 @@ impl Person {
             left: BTreeSet::new(),
             leaves: BTreeSet::new(),
             screen: back::Screen::default(),
-            ended: None,
+            kept_until: None,
             returns: BTreeSet::new(),
             nicks: BTreeSet::new(),
         }
