@@ -1,61 +1,21 @@
 //! What `docs/failures.md` says, tried in the simulator: what people see when something fails.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use chord_chat::chat::event::{Event, MemberChange, SentState};
-use chord_chat::id::{Id, NodeHandle};
 use chord_chat::node::{Command, Node};
 use chord_chat::records::COPIES;
 use chord_chat::records::lease::{LEASE, RENEW_EVERY};
-use chord_chat::sim::{Cut, Links, Network, Observer, Order};
+use chord_chat::sim::{Cut, Links, Order};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// How long a ring of a few nodes takes until its lists are exact.
-const REST: Duration = Duration::from_secs(20);
-
-/// Everything that people were told.
-#[derive(Default)]
-struct Told(Vec<(NodeHandle, Event)>);
-
-impl Observer<Node> for Told {
-    fn told(&mut self, _: &Network<Node>, node: NodeHandle, event: &Event) {
-        self.0.push((node, event.clone()));
-    }
-}
-
-/// A network of people, of whom the person n is called `p<n>`.
-struct Town {
-    network: Network<Node>,
-    told: Rc<RefCell<Told>>,
-}
-
-fn at(n: u16) -> NodeHandle {
-    NodeHandle::new(([127, 0, 0, 1], 7000 + n).into())
-}
+use crate::town::{REST, SECOND, Town, at, someone_else};
 
 impl Town {
-    /// So many people in one ring that has come to rest.
-    fn of(people: u16, links: Links) -> Town {
-        let told = Rc::new(RefCell::new(Told::default()));
-        let mut network = Network::new(7, links);
-        network.observe(told.clone());
-        let mut town = Town { network, told };
-        for n in 0..people {
-            town.start(n, &format!("p{n}"));
-            town.run(SECOND);
-        }
-        town.run(REST);
-        town
-    }
-
     /// So many people in one ring and in `#rust`.
     fn in_rust(people: u16, links: Links) -> Town {
         let mut town = Town::of(people, links);
         for n in 0..people {
-            town.say(n, "join rust");
+            town.types(n, "join rust");
         }
         town.run(6 * SECOND);
         let joined = |event: &Event| matches!(event, Event::Joined { .. });
@@ -63,93 +23,45 @@ impl Town {
         town
     }
 
-    fn start(&mut self, n: u16, nick: &str) {
-        let now = self.network.now();
-        self.network.add(Node::new(nick.parse().unwrap(), at(n), now));
-        let bootstrap = self.network.machines().map(|node| node.chord().me()).find(|&node| node != at(n));
-        self.network.command(at(n), Command::Start { bootstrap });
-    }
-
-    fn say(&mut self, n: u16, line: &str) {
-        self.network.command(at(n), Command::Line(line.to_owned()));
-    }
-
-    fn run(&mut self, duration: Duration) {
-        self.network.run_for(duration);
-    }
-
-    /// The people of whom the nodes are the root of `key` and the next ones after it.
-    fn after(&self, key: &str, count: usize) -> Vec<u16> {
-        let key = Id::hash(key);
-        let mut people: Vec<u16> = (0..200).filter(|&n| self.network.get(at(n)).is_some()).collect();
-        people.sort_by_key(|&n| {
-            // The distance from just before the key, so that a node at the key comes first.
-            key.distance_to(at(n).id())
-        });
-        people.truncate(count);
-        people
-    }
-
-    fn count(&self, is_meant: impl Fn(&Event) -> bool) -> usize {
-        self.told.borrow().0.iter().filter(|(_, event)| is_meant(event)).count()
-    }
-
     /// What the person was shown of `#rust`, in order.
     fn shown(&self, n: u16) -> Vec<String> {
-        let told = self.told.borrow();
-        let texts = told.0.iter().filter(|(node, _)| *node == at(n)).filter_map(|(_, event)| match event {
-            Event::Message { text, .. } => Some(text.clone()),
-            _ => None,
-        });
-        texts.collect()
+        self.shown_as(n).into_iter().map(|(text, _)| text).collect()
     }
 
     /// The same, and whether it was said while they were away.
     fn shown_as(&self, n: u16) -> Vec<(String, bool)> {
-        let told = self.told.borrow();
-        let shown = told.0.iter().filter(|(node, _)| *node == at(n)).filter_map(|(_, event)| match event {
+        self.told(n, |event| match event {
             Event::Message { text, history, .. } => Some((text.clone(), *history)),
             _ => None,
-        });
-        shown.collect()
+        })
     }
 
     /// The last thing that the person was told.
     fn last_told(&self, n: u16) -> Event {
-        let told = self.told.borrow();
-        let last = told.0.iter().rev().find(|(node, event)| {
-            *node == at(n)
-                && !matches!(event, Event::Migrated { .. } | Event::Ring { .. } | Event::Bye { .. })
-        });
-        last.unwrap().1.clone()
+        let is_aside =
+            |event: &Event| matches!(event, Event::Migrated { .. } | Event::Ring { .. } | Event::Bye { .. });
+        self.told(n, |event| (!is_aside(event)).then(|| event.clone())).pop().unwrap()
     }
 
     /// How the last message of the person ended.
     fn end_of_last(&self, n: u16) -> SentState {
-        let told = self.told.borrow();
-        let ends =
-            told.0.iter().rev().filter(|(node, _)| *node == at(n)).filter_map(|(_, event)| match event {
-                Event::Sent { state, .. } => Some(state.clone()),
-                _ => None,
-            });
-        ends.into_iter().next().unwrap()
+        let ends = self.told(n, |event| match event {
+            Event::Sent { state, .. } => Some(state.clone()),
+            _ => None,
+        });
+        ends.into_iter().next_back().unwrap()
     }
-}
-
-/// The person of `people` who is not among `others`.
-fn someone_else(people: u16, others: &[u16]) -> u16 {
-    (0..people).find(|n| !others.contains(n)).unwrap()
 }
 
 #[test]
 fn a_message_survives_the_crash_of_its_root_and_reaches_everyone_once() {
     let mut town = Town::in_rust(8, Links::good());
-    let root = town.after("#rust", 1)[0];
+    let root = town.keepers("#rust", 1)[0];
     let author = someone_else(8, &[root]);
     // Before it is answered, while it is kept, while it is delivered: at each millisecond.
     for millis in 0..8 {
         let mut town = Town::in_rust(8, Links::good());
-        town.say(author, "send rust hello");
+        town.types(author, "send rust hello");
         town.run(Duration::from_millis(millis));
         town.network.crash(at(root));
         town.run(RENEW_EVERY + 2 * SECOND);
@@ -159,7 +71,7 @@ fn a_message_survives_the_crash_of_its_root_and_reaches_everyone_once() {
         }
     }
     town.network.crash(at(root));
-    town.say(author, "send rust hello");
+    town.types(author, "send rust hello");
     town.run(5 * SECOND);
     assert_eq!(town.shown(author), ["hello"], "a crash just before");
 }
@@ -167,14 +79,14 @@ fn a_message_survives_the_crash_of_its_root_and_reaches_everyone_once() {
 #[test]
 fn a_channel_survives_the_crash_of_two_of_its_keepers_at_once() {
     let mut town = Town::in_rust(9, Links::good());
-    let keepers = town.after("#rust", COPIES);
+    let keepers = town.keepers("#rust", COPIES);
     let author = someone_else(9, &keepers);
-    town.say(author, "send rust before");
+    town.types(author, "send rust before");
     town.run(SECOND);
     for &keeper in &keepers[..2] {
         town.network.crash(at(keeper));
     }
-    town.say(author, "send rust after");
+    town.types(author, "send rust after");
     town.run(RENEW_EVERY + 2 * SECOND);
     for n in (0..9).filter(|n| !keepers[..2].contains(n)) {
         assert_eq!(town.shown(n), ["before", "after"], "seen by {n}");
@@ -184,13 +96,13 @@ fn a_channel_survives_the_crash_of_two_of_its_keepers_at_once() {
 #[test]
 fn when_all_keepers_of_a_channel_crash_its_members_come_back_with_their_next_renewal() {
     let mut town = Town::in_rust(12, Links::good());
-    let keepers = town.after("#rust", COPIES);
+    let keepers = town.keepers("#rust", COPIES);
     let author = someone_else(12, &keepers);
     for &keeper in &keepers {
         town.network.crash(at(keeper));
     }
     town.run(RENEW_EVERY + 6 * SECOND);
-    town.say(author, "send rust here we are");
+    town.types(author, "send rust here we are");
     town.run(5 * SECOND);
     for n in (0..12).filter(|n| !keepers.contains(n)) {
         assert_eq!(town.shown(n), ["here we are"], "seen by {n}");
@@ -200,13 +112,13 @@ fn when_all_keepers_of_a_channel_crash_its_members_come_back_with_their_next_ren
 #[test]
 fn a_root_that_stands_still_delays_a_message_and_neither_loses_nor_repeats_it() {
     let mut town = Town::in_rust(8, Links::good());
-    let root = town.after("#rust", 1)[0];
+    let root = town.keepers("#rust", 1)[0];
     let author = someone_else(8, &[root]);
     town.network.freeze(at(root), 10 * SECOND);
-    town.say(author, "send rust hello");
+    town.types(author, "send rust hello");
     town.run(20 * SECOND);
     assert_eq!(town.end_of_last(author), SentState::Stored);
-    town.say(author, "send rust again");
+    town.types(author, "send rust again");
     town.run(RENEW_EVERY + 5 * SECOND);
     for n in 0..8 {
         assert_eq!(town.shown(n), ["hello", "again"], "seen by {n}");
@@ -216,13 +128,13 @@ fn a_root_that_stands_still_delays_a_message_and_neither_loses_nor_repeats_it() 
 #[test]
 fn a_member_that_stands_still_gets_what_it_missed_when_it_goes_on() {
     let mut town = Town::in_rust(8, Links::good());
-    let root = town.after("#rust", 1)[0];
+    let root = town.keepers("#rust", 1)[0];
     let author = someone_else(8, &[root]);
     let sleeper = someone_else(8, &[root, author]);
     town.network.freeze(at(sleeper), 40 * SECOND);
     town.run(5 * SECOND);
     for i in 0..3 {
-        town.say(author, &format!("send rust {i}"));
+        town.types(author, &format!("send rust {i}"));
         town.run(SECOND);
     }
     town.run(40 * SECOND + RENEW_EVERY);
@@ -232,17 +144,17 @@ fn a_member_that_stands_still_gets_what_it_missed_when_it_goes_on() {
 #[test]
 fn what_was_said_while_a_member_stood_still_is_shown_as_such() {
     let mut town = Town::in_rust(8, Links::good());
-    let root = town.after("#rust", 1)[0];
+    let root = town.keepers("#rust", 1)[0];
     let author = someone_else(8, &[root]);
     let sleeper = someone_else(8, &[root, author]);
     town.network.freeze(at(sleeper), 12 * SECOND);
     // The first of these come to its machine, which it reads when it goes on.
     for i in 0..5 {
-        town.say(author, &format!("send rust {i}"));
+        town.types(author, &format!("send rust {i}"));
         town.run(2 * SECOND);
     }
     town.run(12 * SECOND);
-    town.say(author, "send rust now");
+    town.types(author, "send rust now");
     town.run(5 * SECOND);
     let mut expected: Vec<(String, bool)> = (0..5).map(|i| (i.to_string(), true)).collect();
     expected.push(("now".to_owned(), false));
@@ -253,7 +165,7 @@ fn what_was_said_while_a_member_stood_still_is_shown_as_such() {
 #[test]
 fn a_member_that_crashed_is_told_of_when_its_lease_has_ended() {
     let mut town = Town::in_rust(8, Links::good());
-    let root = town.after("#rust", 1)[0];
+    let root = town.keepers("#rust", 1)[0];
     let gone = someone_else(8, &[root]);
     town.network.crash(at(gone));
     town.run(LEASE / 2);
@@ -268,12 +180,12 @@ fn a_nick_that_a_crash_left_is_refused_and_then_free() {
     let mut town = Town::of(8, Links::good());
     town.network.crash(at(3));
     town.run(10 * SECOND);
-    town.start(20, "p3");
+    town.starts(20, "p3");
     town.run(10 * SECOND);
     let Event::Error { message, .. } = town.last_told(20) else { panic!("{:?}", town.last_told(20)) };
     assert!(message.contains("is taken") && message.contains("p32 is free"), "{message}");
     town.run(LEASE);
-    town.start(21, "p3");
+    town.starts(21, "p3");
     town.run(10 * SECOND);
     assert!(matches!(town.last_told(21), Event::Ready { .. }), "{:?}", town.last_told(21));
 }
@@ -282,7 +194,7 @@ fn a_nick_that_a_crash_left_is_refused_and_then_free() {
 fn of_two_who_claim_a_nick_at_once_one_gets_it() {
     let mut town = Town::of(6, Links::good());
     for n in [20, 21] {
-        town.start(n, "eve");
+        town.starts(n, "eve");
     }
     town.run(10 * SECOND);
     let ready = |n| usize::from(matches!(town.last_told(n), Event::Ready { .. }));
@@ -295,7 +207,7 @@ fn lost_doubled_and_late_messages_show_nothing_twice_and_leave_nothing_out() {
     let mut town = Town::in_rust(6, Links::wide_area());
     town.network.links = bad;
     for i in 0..10 {
-        town.say(i % 6, &format!("send rust {i}"));
+        town.types(i % 6, &format!("send rust {i}"));
         town.run(2 * SECOND);
     }
     town.network.links = Links::wide_area();
@@ -320,9 +232,9 @@ fn lost_doubled_and_late_messages_show_nothing_twice_and_leave_nothing_out() {
 fn messages_that_are_sent_while_nodes_come_reach_every_member_once() {
     let mut town = Town::in_rust(5, Links::good());
     for i in 0..20 {
-        town.say(i % 5, &format!("send rust {i}"));
+        town.types(i % 5, &format!("send rust {i}"));
         town.run(Duration::from_millis(100));
-        town.start(20 + i, &format!("q{i}"));
+        town.starts(20 + i, &format!("q{i}"));
         town.run(Duration::from_millis(200));
     }
     town.run(RENEW_EVERY + 6 * SECOND);
@@ -335,10 +247,7 @@ fn messages_that_are_sent_while_nodes_come_reach_every_member_once() {
 
 #[test]
 fn nodes_whose_clocks_differ_by_hours_chat_all_the_same() {
-    let told = Rc::new(RefCell::new(Told::default()));
-    let mut network = Network::new(7, Links::good());
-    network.observe(told.clone());
-    let mut town = Town { network, told };
+    let mut town = Town::new(7, Links::good());
     for n in 0..5 {
         let ahead = 3600 * SECOND * u32::from(n * 7 % 5);
         let now = town.network.now() + ahead;
@@ -349,11 +258,11 @@ fn nodes_whose_clocks_differ_by_hours_chat_all_the_same() {
     }
     town.run(REST);
     for n in 0..5 {
-        town.say(n, "join rust");
+        town.types(n, "join rust");
     }
     town.run(2 * LEASE);
     for n in 0..5 {
-        town.say(n, &format!("send rust {n}"));
+        town.types(n, &format!("send rust {n}"));
         town.run(SECOND);
     }
     for n in 0..5 {
@@ -366,8 +275,8 @@ fn the_parts_of_a_cut_network_go_on_by_themselves() {
     let mut town = Town::in_rust(8, Links::good());
     town.network.partition(Cut::Silent, |node| u32::from(node.addr().port() % 2));
     town.run(RENEW_EVERY + 30 * SECOND);
-    town.say(0, "send rust even");
-    town.say(1, "send rust odd");
+    town.types(0, "send rust even");
+    town.types(1, "send rust odd");
     town.run(RENEW_EVERY + 30 * SECOND);
     for n in 0..8 {
         let expected = if n % 2 == 0 { "even" } else { "odd" };

@@ -7,4 +7,5 @@ mod heal;
 mod history;
 mod mail;
 mod names;
+mod town;
 mod values;

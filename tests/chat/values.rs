@@ -1,74 +1,30 @@
 //! Values under keys: written, shown and deleted from any node, whatever becomes of those that keep them.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
 use chord_chat::chat::event::Event;
 use chord_chat::id::{Id, NodeHandle};
-use chord_chat::node::{Command, Node};
 use chord_chat::records::value::{VALUE_BYTES_MAX, VALUES_MAX, ValueKey};
 use chord_chat::records::{COPIES, RecordKey};
-use chord_chat::sim::{Cut, Links, Network, Observer};
+use chord_chat::sim::{Cut, Links};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// How long a ring of a few nodes takes until its lists are exact, and two rings until they are one.
-const REST: Duration = Duration::from_secs(20);
+use crate::town::{REST, SECOND, Town, at, someone_else};
 
 /// How long a request may take, also when the node that should answer it has crashed.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(6);
 
-/// The answers that people were given.
-#[derive(Default)]
-struct Answers(Vec<(NodeHandle, Event)>);
-
-impl Observer<Node> for Answers {
-    fn told(&mut self, _: &Network<Node>, node: NodeHandle, event: &Event) {
-        if matches!(event, Event::Written { .. } | Event::Value { .. } | Event::Error { .. }) {
-            self.0.push((node, event.clone()));
-        }
-    }
-}
-
-struct Town {
-    network: Network<Node>,
-    answers: Rc<RefCell<Answers>>,
+/// The answer that somebody was given.
+fn answer(event: &Event) -> Option<Event> {
+    matches!(event, Event::Written { .. } | Event::Value { .. } | Event::Error { .. }).then(|| event.clone())
 }
 
 impl Town {
-    /// So many people in one ring that has come to rest.
-    fn of(people: u16) -> Town {
-        let answers = Rc::new(RefCell::new(Answers::default()));
-        let mut network = Network::new(7, Links::good());
-        network.observe(answers.clone());
-        let mut town = Town { network, answers };
-        for n in 0..people {
-            town.comes(n);
-        }
-        town.network.run_for(REST);
-        town
-    }
-
-    fn comes(&mut self, n: u16) {
-        let bootstrap = self.network.machines().map(|node| node.chord().me()).next();
-        self.network.add(Node::new(format!("n{n}").parse().unwrap(), at(n), self.network.now()));
-        self.network.command(at(n), Command::Start { bootstrap });
-        self.network.run_for(SECOND);
-    }
-
-    fn types(&mut self, n: u16, line: &str) {
-        self.network.command(at(n), Command::Line(line.to_owned()));
-    }
-
     /// What the node answers to a line.
     fn asks(&mut self, n: u16, line: &str) -> Event {
-        self.answers.borrow_mut().0.clear();
+        self.forget();
         self.types(n, line);
-        self.network.run_for(ANSWERED_WITHIN);
-        let (node, event) = self.answers.borrow().0.first().cloned().unwrap_or_else(|| panic!("{line}"));
-        assert_eq!(node, at(n));
-        event
+        self.run(ANSWERED_WITHIN);
+        self.take(n, answer).into_iter().next().unwrap_or_else(|| panic!("{line}"))
     }
 
     /// The value that is shown to `n`, and the node that has answered.
@@ -84,9 +40,7 @@ impl Town {
 
     /// Checks that everyone is shown this value.
     fn check(&mut self, key: &str, wanted: Option<&str>) {
-        let people: Vec<u16> =
-            self.network.machines().map(|node| node.chord().me().addr().port() - 7000).collect();
-        for n in people {
+        for n in self.people() {
             assert_eq!(self.get(n, key).0.as_deref(), wanted, "{key}, asked by {n}");
         }
     }
@@ -109,14 +63,6 @@ impl Town {
         }
     }
 
-    /// The root of a key, and those that keep copies.
-    fn keepers(&self, key: &str) -> Vec<u16> {
-        let key = Id::hash(key);
-        let mut people: Vec<NodeHandle> = self.network.machines().map(|node| node.chord().me()).collect();
-        people.sort_by_key(|node| key.distance_to(node.id()));
-        people.into_iter().take(COPIES).map(|node| node.addr().port() - 7000).collect()
-    }
-
     /// Who knows this value, or that it was deleted.
     fn knows(&self, n: u16, key: &str) -> Option<Option<Vec<u8>>> {
         let key: ValueKey = key.parse().unwrap();
@@ -128,23 +74,14 @@ impl Town {
         let now = self.network.now();
         let record = RecordKey::Value(key.parse().unwrap());
         let digest = |n| self.network.get(at(n)).unwrap().records().digest(now, &record, None);
-        let digests: Vec<u64> = self.keepers(key).into_iter().map(digest).collect();
+        let digests: Vec<u64> = self.keepers(key, COPIES).into_iter().map(digest).collect();
         assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "{key}: {digests:?}");
     }
 }
 
-fn at(n: u16) -> NodeHandle {
-    NodeHandle::new(([127, 0, 0, 1], 7000 + n).into())
-}
-
-/// Someone of `people` who is not among `others`.
-fn someone_else(people: u16, others: &[u16]) -> u16 {
-    (0..people).find(|n| !others.contains(n)).unwrap()
-}
-
 #[test]
 fn a_value_is_put_replaced_and_deleted_from_any_node() {
-    let mut town = Town::of(8);
+    let mut town = Town::of(8, Links::good());
     town.check("apple", None);
     assert!(!town.writes(1, "put apple  a red one "));
     town.check("apple", Some("a red one"));
@@ -163,18 +100,18 @@ fn a_value_is_put_replaced_and_deleted_from_any_node() {
 #[test]
 fn a_value_survives_the_crash_of_its_root_at_any_moment_and_of_two_keepers_at_once() {
     for millis in 0..8 {
-        let mut town = Town::of(8);
-        let keepers = town.keepers("apple");
+        let mut town = Town::of(8, Links::good());
+        let keepers = town.keepers("apple", COPIES);
         let author = someone_else(8, &keepers[..3]);
         town.types(author, "put apple red");
-        town.network.run_for(Duration::from_millis(millis));
+        town.run(Duration::from_millis(millis));
         town.network.crash(at(keepers[0]));
-        town.network.run_for(ANSWERED_WITHIN);
-        let told = std::mem::take(&mut town.answers.borrow_mut().0);
-        let is_written = |told: &[_]| matches!(told, [(_, Event::Written { deleted: false, .. })]);
+        town.run(ANSWERED_WITHIN);
+        let told = town.take(author, answer);
+        let is_written = |told: &[_]| matches!(told, [Event::Written { deleted: false, .. }]);
         assert!(is_written(&told), "a crash after {millis} ms: {told:?}");
         assert_eq!(town.get(author, "apple"), (Some("red".to_owned()), at(keepers[1])));
-        town.network.run_for(REST);
+        town.run(REST);
         for &keeper in &keepers[1..3] {
             town.network.crash(at(keeper));
         }
@@ -184,8 +121,8 @@ fn a_value_survives_the_crash_of_its_root_at_any_moment_and_of_two_keepers_at_on
 
 #[test]
 fn a_deletion_survives_the_crash_of_its_root() {
-    let mut town = Town::of(8);
-    let keepers = town.keepers("apple");
+    let mut town = Town::of(8, Links::good());
+    let keepers = town.keepers("apple", COPIES);
     let author = someone_else(8, &keepers);
     town.writes(author, "put apple red");
     town.writes(author, "del apple");
@@ -197,18 +134,18 @@ fn a_deletion_survives_the_crash_of_its_root() {
 
 #[test]
 fn a_value_moves_to_who_comes_before_its_root_and_back_when_they_leave() {
-    let mut town = Town::of(8);
+    let mut town = Town::of(8, Links::good());
     town.writes(0, "put apple red");
-    let root = town.keepers("apple")[0];
+    let root = town.keepers("apple", COPIES)[0];
     let key = Id::hash("apple");
     let comer = (8..500).find(|&n| at(n).id().between(key, at(root).id())).unwrap();
-    town.comes(comer);
-    town.network.run_for(REST);
+    town.starts(comer, "zoe");
+    town.run(REST);
     assert_eq!(town.get(0, "apple"), (Some("red".to_owned()), at(comer)));
     town.check_copies("apple");
     town.writes(0, "put apple green");
     town.types(comer, "exit");
-    town.network.run_for(REST);
+    town.run(REST);
     assert!(town.network.get(at(comer)).is_none());
     assert_eq!(town.get(0, "apple"), (Some("green".to_owned()), at(root)));
     town.check_copies("apple");
@@ -216,12 +153,12 @@ fn a_value_moves_to_who_comes_before_its_root_and_back_when_they_leave() {
 
 #[test]
 fn after_a_cut_the_later_write_holds_and_what_was_deleted_stays_so() {
-    let mut town = Town::of(8);
+    let mut town = Town::of(8, Links::good());
     for key in ["apple", "pear", "plum"] {
         town.writes(0, &format!("put {key} before"));
     }
     town.network.partition(Cut::Silent, |node| u32::from(node.addr().port() % 2));
-    town.network.run_for(3 * REST);
+    town.run(3 * REST);
     town.writes(0, "put apple even");
     town.writes(1, "put apple odd");
     town.writes(1, "del pear");
@@ -233,7 +170,7 @@ fn after_a_cut_the_later_write_holds_and_what_was_deleted_stays_so() {
     assert_eq!(town.get(0, "pear").0.as_deref(), Some("before"));
     assert_eq!(town.get(1, "plum").0.as_deref(), Some("odd"));
     town.network.heal();
-    town.network.run_for(2 * REST);
+    town.run(2 * REST);
     town.check("apple", Some("odd"));
     town.check("pear", None);
     town.check("plum", None);
@@ -245,16 +182,16 @@ fn after_a_cut_the_later_write_holds_and_what_was_deleted_stays_so() {
 
 #[test]
 fn a_copy_that_was_away_does_not_bring_back_what_was_deleted() {
-    let mut town = Town::of(8);
+    let mut town = Town::of(8, Links::good());
     town.writes(0, "put apple red");
-    let keepers = town.keepers("apple");
+    let keepers = town.keepers("apple", COPIES);
     let away = keepers[1];
     town.network.freeze(at(away), 30 * REST);
     let author = someone_else(8, &keepers);
-    town.network.run_for(REST);
+    town.run(REST);
     town.writes(author, "del apple");
     assert_eq!(town.knows(away, "apple"), Some(Some(b"red".to_vec())));
-    town.network.run_for(33 * REST);
+    town.run(33 * REST);
     town.check("apple", None);
     town.check_copies("apple");
     assert!(town.knows(away, "apple").is_none_or(|value| value.is_none()));
@@ -262,9 +199,9 @@ fn a_copy_that_was_away_does_not_bring_back_what_was_deleted() {
 
 #[test]
 fn get_says_which_node_answers_and_over_which_path_when_asked() {
-    let mut town = Town::of(16);
+    let mut town = Town::of(16, Links::good());
     town.writes(0, "put apple red");
-    let root = town.keepers("apple")[0];
+    let root = town.keepers("apple", COPIES)[0];
     let mut longest = 0;
     for n in 0..16 {
         let Event::Value { key, value, root: answered, path } = town.asks(n, "get apple --path") else {
@@ -279,7 +216,7 @@ fn get_says_which_node_answers_and_over_which_path_when_asked() {
 
 #[test]
 fn the_longest_value_is_kept_by_all_copies_and_a_longer_one_is_refused() {
-    let mut town = Town::of(4);
+    let mut town = Town::of(4, Links::good());
     let longest = "x".repeat(VALUE_BYTES_MAX);
     town.writes(0, &format!("put apple {longest}"));
     town.check("apple", Some(&longest));
@@ -291,7 +228,7 @@ fn the_longest_value_is_kept_by_all_copies_and_a_longer_one_is_refused() {
 
 #[test]
 fn what_is_no_key_or_no_value_is_refused() {
-    let mut town = Town::of(1);
+    let mut town = Town::of(1, Links::good());
     assert_eq!(town.refusal(0, "put a\u{7}b red"), "put: a key has no control characters");
     assert_eq!(town.refusal(0, "get \u{1b}[2J"), "get: a key has no control characters");
     assert_eq!(town.refusal(0, &format!("del {}", "k".repeat(257))), "del: a key has at most 256 characters");
@@ -303,11 +240,11 @@ fn what_is_no_key_or_no_value_is_refused() {
 
 #[test]
 fn a_node_that_keeps_too_many_values_refuses_others_and_says_so() {
-    let mut town = Town::of(1);
+    let mut town = Town::of(1, Links::good());
     for n in 0..VALUES_MAX {
         town.types(0, &format!("put k{n} x"));
     }
-    town.network.run_for(SECOND);
+    town.run(SECOND);
     let refusal = town.refusal(0, "put apple red");
     assert_eq!(refusal, "put: apple: the node that should keep this value has no room for more");
     assert!(town.writes(0, "put k0 another"));
