@@ -2,140 +2,45 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
+mod desk;
 mod fake;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::num::NonZeroU16;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use desk::{Desk, LINES, Seen};
 use fake::Puppet;
-use rexpect::process::{PtyProcess, Signal, WaitStatus};
-use rustix::termios::{
-    LocalModes, OptionalActions, OutputModes, Winsize, tcgetattr, tcsetattr, tcsetwinsize,
-};
-use vt100::Parser;
-
-/// How long anything may take before the test fails.
-const TIME_MAX: Duration = Duration::from_secs(30);
+use rexpect::process::Signal;
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 #[test]
 fn the_program() {
     fake::program();
 }
 
-/// A program at a terminal.
-struct Desk {
-    process: PtyProcess,
-    keyboard: File,
-    screen: Arc<(Mutex<Seen>, Condvar)>,
-}
-
-struct Seen {
-    parser: Parser,
-    over: bool,
+/// A program on a screen of so many rows.
+fn begin(command: Command, rows: u16) -> Desk {
+    Desk::new(command, (80, rows), "")
 }
 
 impl Desk {
-    fn new(command: Command, rows: u16) -> Desk {
-        let cols = 80;
-        let process = PtyProcess::new(command).unwrap();
-        let mut output = process.get_file_handle().unwrap();
-        let keyboard = process.get_file_handle().unwrap();
-        let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&keyboard, size).unwrap();
-        let parser = Parser::new(NonZeroU16::new(rows).unwrap(), NonZeroU16::new(cols).unwrap(), 0);
-        let screen = Arc::new((Mutex::new(Seen { parser, over: false }), Condvar::new()));
-        let seen = screen.clone();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            loop {
-                let count = output.read(&mut buffer).unwrap_or(0);
-                let mut state = seen.0.lock().unwrap();
-                state.parser.process(&buffer[..count]);
-                state.over = count == 0;
-                seen.1.notify_all();
-                if count == 0 {
-                    return;
-                }
-            }
-        });
-        Desk { process, keyboard, screen }
-    }
-
     /// A program whose node is ready and whose prompt is on the screen.
     fn ready(puppet: &mut Puppet, rows: u16) -> Desk {
-        let desk = Desk::new(puppet.command(false), rows);
+        let desk = begin(puppet.command(false), rows);
         puppet.tell("ready");
         desk.wait_for_row("alice>");
         desk
-    }
-
-    fn types(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn wait(&self, what: &str, wanted: impl Fn(&Seen) -> bool) {
-        let deadline = Instant::now() + TIME_MAX;
-        let mut state = self.screen.0.lock().unwrap();
-        while !wanted(&state) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "waited for {what}, and saw:\n{}", state.parser.screen().contents());
-            state = self.screen.1.wait_timeout(state, left).unwrap().0;
-        }
-    }
-
-    fn wait_for_row(&self, row: &str) {
-        self.wait(row, |seen| rows(seen).iter().any(|seen| seen == row));
     }
 
     /// Waits until the cursor stands behind `text` in the last row that is not empty.
     fn wait_for_line(&self, text: &str) {
         self.wait(text, |seen| {
             let (row, col) = seen.parser.screen().cursor_position();
-            let rows = rows(seen);
+            let rows = seen.written();
             rows.last().is_some_and(|last| last == text.trim_end())
                 && usize::from(row) + 1 == rows.len()
                 && usize::from(col) == text.chars().count()
         });
     }
-
-    fn rows(&self) -> Vec<String> {
-        rows(&self.screen.0.lock().unwrap())
-    }
-
-    /// Whether lines are put together and echoed by the terminal, as the shell expects it.
-    fn is_restored(&self) -> bool {
-        let mode = tcgetattr(&self.keyboard).unwrap();
-        mode.local_modes.contains(LocalModes::ICANON | LocalModes::ISIG)
-            && mode.output_modes.contains(OutputModes::OPOST)
-    }
-
-    /// The exit status, after the program has ended and the terminal was found as it was before.
-    fn status(self) -> (i32, Vec<String>) {
-        self.wait("the end", |seen| seen.over);
-        assert!(self.is_restored(), "the terminal is in another mode than before");
-        let state = self.screen.0.lock().unwrap();
-        assert!(!state.parser.screen().bracketed_paste(), "pasted text is still marked");
-        match self.process.wait().unwrap() {
-            WaitStatus::Exited(_, status) => (status, rows(&state)),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-/// The rows of the screen, without the empty ones at the end.
-fn rows(seen: &Seen) -> Vec<String> {
-    let (_, cols) = seen.parser.screen().size();
-    let mut rows: Vec<String> =
-        seen.parser.screen().rows(0, cols.get()).map(|row| row.trim_end().to_owned()).collect();
-    while rows.last().is_some_and(String::is_empty) {
-        rows.pop();
-    }
-    rows
 }
 
 fn count(rows: &[String], row: &str) -> usize {
@@ -147,10 +52,10 @@ fn a_line_that_comes_in_does_not_tear_the_line_that_is_typed() {
     let mut puppet = Puppet::new();
     let mut desk = Desk::ready(&mut puppet, 24);
     desk.types("send #rust žluť 日本");
-    desk.wait("the typed line", |seen| rows(seen).last().unwrap() == "alice> send #rust žluť 日本");
+    desk.wait("the typed line", |seen| seen.written().last().unwrap() == "alice> send #rust žluť 日本");
     puppet.tell("say hello\x1b[2J\x1b[H");
     desk.wait_for_row("[#rust] bob: hello␛[2J␛[H");
-    desk.wait("the typed line", |seen| rows(seen).last().unwrap() == "alice> send #rust žluť 日本");
+    desk.wait("the typed line", |seen| seen.written().last().unwrap() == "alice> send #rust žluť 日本");
     desk.types("!\r");
     desk.wait_for_row("[#rust] alice: žluť 日本! ✓");
     desk.wait_for_line("alice> ");
@@ -246,7 +151,7 @@ fn ctrl_c_clears_a_line_and_leaves_from_an_empty_one() {
     desk.types("\x03");
     desk.wait_for_line("alice> ");
     desk.types("\x03");
-    let (status, rows) = desk.status();
+    let (status, rows) = desk.ends();
     assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
 }
 
@@ -256,7 +161,7 @@ fn ctrl_d_and_exit_leave() {
         let mut puppet = Puppet::new();
         let mut desk = Desk::ready(&mut puppet, 24);
         desk.types(keys);
-        let (status, rows) = desk.status();
+        let (status, rows) = desk.ends();
         assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
     }
 }
@@ -271,12 +176,12 @@ fn ctrl_c_while_leaving_stops_at_once() {
     desk.types("exit\r");
     desk.wait("the empty row after exit", |seen| {
         let (row, col) = seen.parser.screen().cursor_position();
-        rows(seen).get(usize::from(row)).is_none_or(String::is_empty) && col == 0
+        seen.written().get(usize::from(row)).is_none_or(String::is_empty) && col == 0
     });
     puppet.tell("say still here");
     desk.wait_for_row("[#rust] bob: still here");
     desk.types("\x03");
-    let (status, rows) = desk.status();
+    let (status, rows) = desk.ends();
     assert_eq!(status, 1);
     assert_eq!(rows.last().unwrap(), "chat: stopped at once, without handing anything over");
 }
@@ -289,7 +194,7 @@ fn a_node_that_stops_while_a_line_is_typed_gives_the_terminal_back() {
     desk.wait_for_line("alice> send #rust unfinis");
     puppet.tell("error the disk is full");
     puppet.tell("stop");
-    let (status, rows) = desk.status();
+    let (status, rows) = desk.ends();
     assert_eq!(status, 1);
     let end: Vec<_> = rows.iter().rev().take(3).rev().map(String::as_str).collect();
     assert_eq!(end, ["Error: the disk is full", "Bye.", "chat: the disk is full"], "{rows:#?}");
@@ -303,7 +208,7 @@ fn sigterm_leaves_in_good_order_while_a_line_is_typed() {
         desk.types("send #rust unfinis");
         desk.wait_for_line("alice> send #rust unfinis");
         desk.process.signal(signal).unwrap();
-        let (status, rows) = desk.status();
+        let (status, rows) = desk.ends();
         assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
     }
 }
@@ -317,7 +222,7 @@ fn a_program_that_was_stopped_goes_on_where_it_was() {
     desk.process.signal(Signal::SIGSTOP).unwrap();
     // As a shell does when its job was stopped.
     let mut mode = tcgetattr(&desk.keyboard).unwrap();
-    mode.local_modes |= LocalModes::ICANON | LocalModes::ISIG;
+    mode.local_modes |= LINES;
     tcsetattr(&desk.keyboard, OptionalActions::Now, &mode).unwrap();
     desk.process.signal(Signal::SIGCONT).unwrap();
     // The mode is set before anything is drawn again.
@@ -325,7 +230,7 @@ fn a_program_that_was_stopped_goes_on_where_it_was() {
     desk.types("ished\r");
     desk.wait_for_row("[#rust] alice: unfinished ✓");
     desk.types("\x04");
-    assert_eq!(desk.status().0, 0);
+    assert_eq!(desk.ends().0, 0);
 }
 
 #[test]
@@ -335,7 +240,7 @@ fn a_panic_gives_the_terminal_back() {
     desk.types("send #rust unfinis");
     desk.wait_for_line("alice> send #rust unfinis");
     puppet.tell("panic");
-    let (status, rows) = desk.status();
+    let (status, rows) = desk.ends();
     assert_eq!(status, 101);
     assert!(rows.iter().any(|row| row.contains("as the test wants it")), "{rows:#?}");
 }
@@ -343,10 +248,10 @@ fn a_panic_gives_the_terminal_back() {
 #[test]
 fn a_node_that_cannot_start_tells_why_in_one_line() {
     let mut puppet = Puppet::new();
-    let desk = Desk::new(puppet.command(false), 24);
+    let desk = begin(puppet.command(false), 24);
     puppet.tell("error the nick alice is taken; alice2 is free");
     puppet.tell("stop");
-    let (status, rows) = desk.status();
+    let (status, rows) = desk.ends();
     assert_eq!(status, 1);
     assert_eq!(rows.last().unwrap(), "chat: the nick alice is taken; alice2 is free");
     assert!(!rows.iter().any(|row| row.contains("Error") || row.contains("Bye")), "{rows:#?}");
@@ -357,14 +262,14 @@ fn a_terminal_that_cannot_move_its_cursor_gets_plain_lines() {
     let mut puppet = Puppet::new();
     let mut command = puppet.command(false);
     command.env("TERM", "dumb");
-    let mut desk = Desk::new(command, 24);
+    let mut desk = begin(command, 24);
     puppet.tell("ready");
     desk.wait_for_row("You are alice.");
     assert!(desk.is_restored(), "the terminal puts the lines together");
     desk.types("send rust hi\n");
     desk.wait_for_row("[#rust] alice: hi ✓");
     desk.types("\x04");
-    let (status, rows) = desk.status();
+    let (status, rows) = desk.ends();
     assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
 }
 
@@ -379,12 +284,12 @@ fn chat(nick: &str, via: Option<&str>) -> Command {
 
 /// Two people at terminals, in one channel.
 fn two_people() -> (Desk, Desk) {
-    let mut alice = Desk::new(chat("alice", None), 1000);
+    let mut alice = begin(chat("alice", None), 1000);
     alice.wait_for_row("Type help to see the commands.");
     alice.wait_for_line("alice> ");
     let rows = alice.rows();
     let address = rows.iter().find_map(|row| row.strip_prefix("  address  ")).expect("an address is told");
-    let mut bob = Desk::new(chat("bob", Some(address)), 1000);
+    let mut bob = begin(chat("bob", Some(address)), 1000);
     bob.wait_for_line("bob> ");
     alice.types("join #rust\r");
     alice.wait_for_row("You are in #rust, with: alice");
@@ -429,7 +334,7 @@ fn tab_completes_what_a_real_session_has_seen() {
 fn a_real_node_is_left_by_ctrl_d_and_ctrl_c_and_gives_the_terminal_back() {
     let (mut alice, mut bob) = two_people();
     bob.types("\x04");
-    let (status, rows) = bob.status();
+    let (status, rows) = bob.ends();
     assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
     alice.wait_for_row("* bob left #rust");
     alice.types("half a line");
@@ -437,7 +342,7 @@ fn a_real_node_is_left_by_ctrl_d_and_ctrl_c_and_gives_the_terminal_back() {
     alice.types("\x03");
     alice.wait_for_line("alice> ");
     alice.types("\x03");
-    let (status, rows) = alice.status();
+    let (status, rows) = alice.ends();
     assert_eq!((status, rows.last().map(String::as_str)), (0, Some("Bye.")), "{rows:#?}");
 }
 
@@ -455,11 +360,11 @@ fn colours_are_shown_unless_they_are_unwanted() {
         if wanted {
             command.env_remove("NO_COLOR");
         }
-        let mut desk = Desk::new(command, 40);
+        let mut desk = begin(command, 40);
         desk.wait_for_line("alice> ");
         desk.types("dance\r");
-        desk.wait("the answer", |seen| rows(seen).iter().any(|row| row.starts_with("Error: dance")));
-        assert_eq!(is_coloured(&desk.screen.0.lock().unwrap()), wanted);
+        desk.wait("the answer", |seen| seen.written().iter().any(|row| row.starts_with("Error: dance")));
+        assert_eq!(is_coloured(&desk.seen.0.lock().unwrap()), wanted);
     }
 }
 
@@ -470,7 +375,7 @@ fn the_arrow_keys_bring_back_what_was_typed_before_a_restart() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
         command.args(["--nick", "alice", "--addr", "127.0.0.1:0", "--data-dir"]).arg(directory.path());
         command.env("TERM", "xterm-256color").env("NO_COLOR", "1");
-        let desk = Desk::new(command, 40);
+        let desk = begin(command, 40);
         desk.wait_for_line("alice> ");
         desk
     };
@@ -479,7 +384,7 @@ fn the_arrow_keys_bring_back_what_was_typed_before_a_restart() {
     alice.wait_for_row("help [<command>]");
     alice.wait_for_line("alice> ");
     alice.types("\x04");
-    assert_eq!(alice.status().0, 0);
+    assert_eq!(alice.ends().0, 0);
     let mut alice = start();
     alice.types("\x1b[A");
     alice.wait_for_line("alice> help help");

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test does not expect fails it")]
 
+#[path = "../desk/mod.rs"]
+mod desk;
 mod monitor;
 mod net;
 mod reader;

@@ -1,14 +1,14 @@
 //! `chat net monitor`, at terminals of several sizes and for scripts.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rexpect::process::Signal;
 use rustix::process::{Signal as Order, kill_process};
 use serde_json::Value;
 
+use crate::desk::Desk;
 use crate::net::Net;
-use crate::screen::Screen;
 
 const SMALL: (u16, u16) = (60, 15);
 const LARGE: (u16, u16) = (120, 40);
@@ -16,40 +16,45 @@ const LARGE: (u16, u16) = (120, 40);
 /// What the shell had written before, and the terminal shows again.
 const BEFORE: &str = "$ chat net monitor";
 
-fn monitor(net: &Net, size: (u16, u16)) -> Screen {
-    let screen = Screen::new(net.command("monitor"), size);
-    assert!(screen.is_taken());
-    screen
+fn monitor(net: &Net, size: (u16, u16)) -> Desk {
+    let desk = begin(net.command("monitor"), size);
+    assert!(desk.is_taken());
+    desk
+}
+
+fn begin(mut command: Command, size: (u16, u16)) -> Desk {
+    command.env("TERM", "xterm-256color");
+    Desk::new(command, size, &format!("{BEFORE}\r\n"))
 }
 
 #[test]
 fn nodes_are_seen_as_they_come_are_killed_and_leave() {
     let net = Net::new();
     net.done("boot 3");
-    let mut screen = monitor(&net, SMALL);
+    let mut desk = monitor(&net, SMALL);
     for name in ["n1", "n2", "n3"] {
-        screen.wait_for(name, "runs");
+        desk.wait_for(name, "runs");
     }
-    screen.wait_for_row("3 nodes; 0 came, 0 went");
+    desk.wait_for_row("3 nodes; 0 came, 0 went");
     net.done("add");
-    screen.wait_for("n4", "new");
+    desk.wait_for("n4", "new");
     net.done("kill n2");
-    screen.wait_for("n2", "gone");
-    screen.wait_for_row("3 nodes; 1 came, 1 went");
+    desk.wait_for("n2", "gone");
+    desk.wait_for_row("3 nodes; 1 came, 1 went");
     net.done("leave n1");
-    screen.wait_for("n1", "gone");
-    screen.wait_for_row("2 nodes; 1 came, 2 went");
+    desk.wait_for("n1", "gone");
+    desk.wait_for_row("2 nodes; 1 came, 2 went");
     // As something else than this program would.
     net.end_without_telling(net.pids()[0]);
-    screen.wait_for("n3", "gone");
-    screen.wait_for_row("1 node; 1 came, 3 went");
-    screen.types("q");
-    assert_eq!(screen.ends(), (0, vec![BEFORE.to_owned()]));
+    desk.wait_for("n3", "gone");
+    desk.wait_for_row("1 node; 1 came, 3 went");
+    desk.types("q");
+    assert_eq!(desk.ends(), (0, vec![BEFORE.to_owned()]));
 }
 
 /// The names in the first column, as far as they answer.
-fn names(screen: &Screen) -> Vec<String> {
-    let rows = screen.rows();
+fn names(desk: &Desk) -> Vec<String> {
+    let rows = desk.rows();
     let rows = rows[3..].iter().filter(|row| row.starts_with('n') && row.contains(" runs "));
     rows.map(|row| row.split(' ').next().unwrap().to_owned()).collect()
 }
@@ -59,14 +64,14 @@ fn rows_are_sorted_and_one_node_is_looked_into() {
     let net = Net::new();
     net.done("boot 8");
     net.done("storemany 100");
-    let mut screen = monitor(&net, LARGE);
-    screen.wait("all nodes, which have been looked at twice", |seen| {
+    let mut desk = monitor(&net, LARGE);
+    desk.wait("all nodes, which have been looked at twice", |seen| {
         let rows = seen.rows();
         rows.iter().filter(|row| row.contains(" runs ") && !row.contains(" - ")).count() == 8
     });
-    assert_eq!(names(&screen), net.around_the_ring());
-    screen.types("c");
-    screen.wait("rows by how much is kept", |seen| {
+    assert_eq!(names(&desk), net.around_the_ring());
+    desk.types("c");
+    desk.wait("rows by how much is kept", |seen| {
         let kept = |row: &String| {
             let columns: Vec<&str> = row.split_whitespace().collect();
             let count = |place: usize| columns.get(place)?.parse::<u32>().ok();
@@ -75,89 +80,89 @@ fn rows_are_sorted_and_one_node_is_looked_into() {
         let kept: Vec<u32> = seen.rows().iter().filter_map(kept).collect();
         kept.len() == 8 && kept.is_sorted_by(|one, other| one >= other) && kept[0] > kept[7]
     });
-    screen.types("r\x1b[B\x1b[B\r");
+    desk.types("r\x1b[B\x1b[B\r");
     let third = &net.around_the_ring()[2];
-    screen.wait(third, |seen| seen.rows()[2].starts_with(&format!("name         {third}, process ")));
-    screen.wait("its place and its connections", |seen| {
+    desk.wait(third, |seen| seen.rows()[2].starts_with(&format!("name         {third}, process ")));
+    desk.wait("its place and its connections", |seen| {
         ["predecessor", "successor", "finger", "records", "connection"]
             .iter()
             .all(|word| seen.rows().iter().any(|row| row.starts_with(word)))
     });
-    screen.types("\x1b");
-    screen.wait("all nodes", |seen| seen.row_of("n1").is_some());
-    screen.types("\x03");
-    assert_eq!(screen.ends().0, 0);
+    desk.types("\x1b");
+    desk.wait("all nodes", |seen| seen.row_of("n1").is_some());
+    desk.types("\x03");
+    assert_eq!(desk.ends().0, 0);
 }
 
 #[test]
 fn a_node_that_is_silent_is_shown_so_and_keeps_nobody_waiting() {
     let net = Net::new();
     net.done("boot 3");
-    let screen = monitor(&net, SMALL);
+    let desk = monitor(&net, SMALL);
     let mut command = net.command("monitor");
     command.env("NO_COLOR", "1");
-    let plain = Screen::new(command, SMALL);
-    screen.wait_for("n2", "runs");
+    let plain = begin(command, SMALL);
+    desk.wait_for("n2", "runs");
     let pid = net.pids()[1];
     kill_process(pid, Order::STOP).unwrap();
-    for screen in [&screen, &plain] {
-        screen.wait_for("n2", "silent");
-        screen.wait_for_row("3 nodes, 1 silent; 0 came, 0 went");
-        screen.wait_for("n1", "runs");
-        screen.wait_for("n3", "runs");
+    for desk in [&desk, &plain] {
+        desk.wait_for("n2", "silent");
+        desk.wait_for_row("3 nodes, 1 silent; 0 came, 0 went");
+        desk.wait_for("n1", "runs");
+        desk.wait_for("n3", "runs");
     }
-    assert!(0 < screen.coloured(), "a silent node has another colour");
+    assert!(0 < desk.coloured(), "a silent node has another colour");
     assert_eq!(plain.coloured(), 0, "NO_COLOR is set");
     // Others are looked at all the same: it is seen within the second that it takes them.
     net.end_without_telling(net.pids()[2]);
-    screen.wait_for("n3", "gone");
-    screen.wait_for("n2", "silent");
+    desk.wait_for("n3", "gone");
+    desk.wait_for("n2", "silent");
     kill_process(pid, Order::CONT).unwrap();
-    screen.wait_for("n2", "runs");
+    desk.wait_for("n2", "runs");
 }
 
 #[test]
 fn the_table_fits_a_window_that_gets_another_size() {
     let net = Net::new();
     net.done("boot 2");
-    let mut screen = monitor(&net, SMALL);
-    screen.wait_for("n2", "runs");
-    assert!(screen.rows()[2].ends_with("KiB"), "{:#?}", screen.rows());
-    screen.resize(LARGE);
-    screen.wait("more columns, and the help in the last row", |seen| {
+    let mut desk = monitor(&net, SMALL);
+    desk.wait_for("n2", "runs");
+    assert!(desk.rows()[2].ends_with("KiB"), "{:#?}", desk.rows());
+    desk.resize(LARGE);
+    desk.wait("more columns, and the help in the last row", |seen| {
         let rows = seen.rows();
         rows[2].ends_with("ADDRESS") && rows[39].starts_with("q quit") && seen.row_of("n2").is_some()
     });
-    screen.resize(SMALL);
-    screen.wait("fewer columns, and the help in the last rows", |seen| {
+    desk.resize(SMALL);
+    desk.wait("fewer columns, and the help in the last rows", |seen| {
         let rows = seen.rows();
         rows[2].ends_with("KiB") && rows[13].starts_with("q quit") && seen.row_of("n2").is_some()
     });
-    screen.types("q");
-    assert_eq!(screen.ends().0, 0);
+    desk.types("q");
+    assert_eq!(desk.ends().0, 0);
 }
 
 #[test]
 fn a_monitor_that_was_stopped_takes_the_terminal_again() {
     let net = Net::new();
     net.done("boot 2");
-    let mut screen = monitor(&net, SMALL);
-    screen.wait_for("n2", "runs");
-    screen.is_stopped_and_goes_on();
-    assert!(screen.is_taken());
-    screen.wait_for("n2", "runs");
-    screen.types("q");
-    assert_eq!(screen.ends().0, 0);
+    let mut desk = monitor(&net, SMALL);
+    desk.wait_for("n2", "runs");
+    desk.is_stopped_and_goes_on();
+    assert!(desk.is_taken());
+    desk.wait_for("n2", "runs");
+    desk.types("q");
+    assert_eq!(desk.ends().0, 0);
 }
 
 #[test]
 fn a_signal_ends_the_monitor_and_gives_the_terminal_back() {
     let net = Net::new();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let mut screen = monitor(&net, SMALL);
-        screen.wait_for_row("0 nodes; 0 came, 0 went");
-        screen.signal(signal);
-        assert_eq!(screen.ends(), (0, vec![BEFORE.to_owned()]), "{signal}");
+        let mut desk = monitor(&net, SMALL);
+        desk.wait_for_row("0 nodes; 0 came, 0 went");
+        desk.signal(signal);
+        assert_eq!(desk.ends(), (0, vec![BEFORE.to_owned()]), "{signal}");
     }
 }
 
