@@ -38,8 +38,12 @@ const EVENTS_MAX: usize = 1024;
 const ROUNDS: usize = 3;
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long to wait until it is looked again who is at --bootstrap: at first and, twice as long each time, at last.
+/// How long to wait until it is looked again who is at --bootstrap: at first and, twice as long each time, at last,
+/// where nobody else is there and where somebody is.
+///
+/// A server of names may say for half a minute that there is nobody, although somebody has come meanwhile.
 const LOOK_PAUSE_MIN: Duration = Duration::from_secs(1);
+const LOOK_PAUSE_ALONE: Duration = Duration::from_secs(5);
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// In which file of the directory the lines are kept that the user types.
@@ -164,11 +168,18 @@ async fn keep_looking(addresses: Vec<String>, me: NodeHandle, asks: Asks) {
     let mut pause = LOOK_PAUSE_MIN;
     loop {
         sleep(pause).await;
-        for node in look_up(&addresses).await.into_iter().filter(|node| *node != me) {
+        let mut others = look_up(&addresses).await;
+        others.retain(|node| *node != me);
+        pause = pause_after(pause, others.is_empty());
+        for node in others {
             asks.unite(node).await;
         }
-        pause = LOOK_PAUSE_MAX.min(pause * 2);
     }
+}
+
+/// How long to wait until the next look, after one that came after `pause` and found somebody or nobody.
+fn pause_after(pause: Duration, is_alone: bool) -> Duration {
+    (pause * 2).min(if is_alone { LOOK_PAUSE_ALONE } else { LOOK_PAUSE_MAX })
 }
 
 /// Where the node is served over HTTP, if it is, and the token for what changes something.
@@ -413,4 +424,22 @@ async fn run_front_end(
         (false, false) => repl::run(nick, COMMANDS, typed, link).await?,
     };
     ending.into_result()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::successors;
+
+    use super::*;
+
+    #[test]
+    fn who_finds_nobody_looks_again_every_few_seconds_and_who_finds_somebody_once_a_minute() {
+        let seconds = |is_alone: bool, count: usize| {
+            let pauses = successors(Some(LOOK_PAUSE_MIN), move |&pause| Some(pause_after(pause, is_alone)));
+            pauses.take(count).map(|pause| pause.as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(seconds(true, 6), [1, 2, 4, 5, 5, 5]);
+        assert_eq!(seconds(false, 8), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(pause_after(LOOK_PAUSE_MAX, true), LOOK_PAUSE_ALONE, "all others have gone");
+    }
 }

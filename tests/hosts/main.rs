@@ -8,6 +8,7 @@
 #[path = "../processes/fleet.rs"]
 #[expect(dead_code, reason = "the tests in `processes` use the rest")]
 mod fleet;
+mod names;
 mod namespaces;
 mod ssh;
 mod silence;

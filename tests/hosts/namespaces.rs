@@ -111,6 +111,17 @@ impl Hosts {
         Node::run(nick, command)
     }
 
+    /// A process on host `i` that looks for the others at a name, and begins a ring where nobody is; which
+    /// addresses the name stands for is in the file `table`, as in `/etc/hosts`.
+    pub fn start_by_name(&self, i: usize, nick: &str, name: &str, table: &Path) -> Node {
+        let mut command = self.command(i, Path::new("sh"));
+        // Only this process sees the file in that place.
+        command.args(["-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]).arg(table);
+        command.arg(env!("CARGO_BIN_EXE_chat")).args(["--ephemeral", "--nick", nick, "--or-begin"]);
+        command.args(["--addr", &format!("{}:{PORT}", address(i)), "--bootstrap", &format!("{name}:{PORT}")]);
+        Node::run(nick, command)
+    }
+
     /// A ring of a node on each host; the nicks are `n0`, `n1`, …
     pub fn ring(&self) -> Vec<Node> {
         let mut nodes = vec![self.start(0, "n0", None).ready()];
