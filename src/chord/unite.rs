@@ -44,7 +44,7 @@ pub(crate) const ASK_EVERY: Duration = Duration::from_secs(3);
 pub(crate) const ASK_ALONE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long it takes until each of them was asked by someone in the ring.
-const ASKED_WITHIN: Duration = Duration::from_secs(6);
+pub(crate) const ASKED_WITHIN: Duration = Duration::from_secs(6);
 
 /// How long the node rests through which this one has joined, once it is known to be in the same ring.
 const HOME_RESTS: Duration = Duration::from_secs(60);

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Play;
-use crate::chord::STABILIZE_EVERY;
 use crate::chord::fingers::FIX_EVERY;
-use crate::chord::unite::{ASK_ALONE_EVERY, ASK_EVERY};
+use crate::chord::unite::{ASK_ALONE_EVERY, ASK_EVERY, ASKED_WITHIN};
+use crate::chord::{STABILIZE_EVERY, SUCCESSORS};
 use crate::node::Node;
 use crate::records::COPIES;
 use crate::records::lease::{LEASE, RENEW_EVERY};
@@ -34,29 +34,32 @@ struct Due {
     members: u64,
     /// How many records are on a node that is not their root.
     copies: u64,
+    /// How many peers one node has lost, at most.
+    lost: u64,
     /// How many messages it takes at most to ask a root, and to be answered.
     asked: u64,
 }
 
 impl Due {
     fn of(network: &Network<Node>) -> Due {
-        let (mut nodes, mut members, mut copies) = (0_u64, 0, 0);
+        let (mut nodes, mut members, mut copies, mut lost) = (0_u64, 0, 0, 0);
         for node in network.machines() {
             nodes += 1;
             members += node.chat().joined().count() as u64;
             let is_copy = |id| node.chord().is_root(id) == Some(false);
             copies += node.records().keys().filter(|&(_, id)| is_copy(id)).count() as u64;
+            lost = lost.max(node.chord().remembered().count() as u64);
         }
         // Each hop at least halves the distance, among nodes that lie about as chance has it.
         let hops = u64::from(nodes.max(2).ilog2()) + 1;
-        Due { nodes, members, copies, asked: hops + 1 }
+        Due { nodes, members, copies, lost, asked: hops + 1 }
     }
 
     /// How many messages of this kind there are at most while it is listened to.
     fn messages(&self, kind: &str) -> f64 {
         // At the edges there is one more than fits in between.
         let times = |period: Duration| LISTEN.as_secs_f64() / period.as_secs_f64() + 1.0;
-        let Due { nodes, members, copies, asked } = *self;
+        let Due { nodes, members, copies, lost, asked } = *self;
         let asks = |those: u64| (those * asked) as f64;
         // What goes from hop to hop.
         let handed_on =
@@ -74,7 +77,12 @@ impl Due {
             // A ping and its answer, and the same when something goes by way of another node.
             "rectify" => 2.0 * (nodes as f64 * times(STABILIZE_EVERY) + handed_on()),
             "unite" | "find place" => {
-                asks(nodes) * times(if nodes == 1 { ASK_ALONE_EVERY } else { ASK_EVERY })
+                let pause = if nodes == 1 { ASK_ALONE_EVERY } else { ASK_EVERY };
+                // Whoever knows one another comes to each of the lost together, in time.
+                let members = nodes.min(1 + SUCCESSORS as u64);
+                let turns = (u128::from(members) * ASKED_WITHIN.as_millis()).max(1);
+                let at_a_time = (u128::from(lost) * pause.as_millis()).div_ceil(turns).max(1);
+                asks(nodes) * times(pause) * at_a_time as f64
             }
             _ => 0.0,
         }
