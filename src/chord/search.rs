@@ -33,11 +33,14 @@ impl Search {
 
 impl<P: Clone> Chord<P> {
     /// Whether more nodes may come after this one than [`Chord::successors`] tells: its list is not full and does
-    /// not go round to itself, because those that it has lost have not been replaced, or a [`Chord::search`] is
-    /// under way.
+    /// not go round to itself, because those that it has lost have not been replaced; or it goes round, but who
+    /// was asked last has told of others; or a [`Chord::search`] is under way.
     pub fn may_lack_successors(&self) -> bool {
         let goes_round = self.comes_round || self.has_nobody();
-        self.search.is_some() || (!goes_round && self.successors.len() < self.successors_max)
+        let is_missing = |&node: &NodeHandle| !self.knows_as_neighbour(node);
+        self.search.is_some()
+            || (!goes_round && self.successors.len() < self.successors_max)
+            || (self.comes_round && self.acquaintances.iter().any(is_missing))
     }
 
     /// Asks everyone whom this node has lost, and not only one after another, whether they are in a ring.

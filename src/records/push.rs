@@ -30,7 +30,7 @@ pub(super) struct Pushes {
     copies: BTreeMap<NodeHandle, Push>,
     /// How many nodes there were to keep copies, when this node last looked.
     copies_before: usize,
-    /// Whether there may be more than are known.
+    /// Whether too few are known, and there may be more.
     may_lack_copies: bool,
     migrations: BTreeMap<NodeHandle, Migration>,
 }
@@ -119,7 +119,7 @@ impl Records {
             chord.search(now);
         }
         self.pushes.copies_before = known;
-        self.pushes.may_lack_copies = chord.may_lack_successors();
+        self.pushes.may_lack_copies = known < ACKNOWLEDGED - 1 && chord.may_lack_successors();
     }
 
     /// The copies that are to be told something now; the one that is `asked` something, whatever there is.

@@ -87,6 +87,25 @@ fn a_list_that_is_not_full_and_does_not_go_round_lacks_someone() {
     assert!(!node.may_lack_successors());
 }
 
+/// All that came after it have gone, and the node before it takes it for its successor still.
+#[test]
+fn who_goes_round_to_a_node_that_tells_of_others_lacks_them() {
+    let [a, b, c, d, e] = nodes();
+    let mut node = member(e, d, &[a, b]);
+    lose(&mut node, a);
+    let question = asked(&lose(&mut node, b));
+    let told = Message::Neighbors { question, predecessor: Some(c), successors: vec![e, a, b] };
+    let question = asked(&feed(&mut node, d, told));
+    assert_eq!(node.successors(), [d]);
+    assert!(node.may_lack_successors(), "c is there as well");
+    let told = Message::Neighbors { question, predecessor: Some(c), successors: vec![e, d] };
+    let question = asked(&feed(&mut node, d, told));
+    assert!(node.may_lack_successors(), "it has been asked, and has not answered yet");
+    feed(&mut node, c, Message::Neighbors { question, predecessor: None, successors: vec![d, e, c] });
+    assert_eq!(node.successors(), [c, d]);
+    assert!(!node.may_lack_successors());
+}
+
 #[test]
 fn who_has_only_fingers_left_asks_the_nearest_for_neighbours() {
     let [a, b, c, d, e] = nodes();
