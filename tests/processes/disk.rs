@@ -19,6 +19,9 @@ const NODES: usize = 8;
 /// How many messages each of some writes when they are switched off in the middle of it.
 const MESSAGES: usize = 100;
 
+/// How many of each are under way then, at most.
+const UNDER_WAY: usize = 20;
+
 /// Where somebody's data lies, and how they start: always in the same way.
 struct Home {
     nick: String,
@@ -144,13 +147,13 @@ fn what_was_stored_is_there_after_all_were_killed_in_the_middle_of_it() {
     for node in &mut nodes {
         node.join_channel("rust");
     }
-    let lines =
-        |node: usize| -> String { (0..MESSAGES).map(|i| format!("send #rust {node}-{i}\n")).collect() };
-    for (i, node) in nodes.iter_mut().enumerate() {
-        node.write(lines(i).as_bytes());
-    }
     let is_stored = |event: &Value| is(event, "sent") && event["state"] == "stored";
-    nodes[0].wait_for(Mark::default(), MESSAGES / 4, "stored messages", is_stored);
+    for round in 0..MESSAGES {
+        for (i, node) in nodes.iter_mut().enumerate() {
+            node.write(format!("send #rust {i}-{round}\n").as_bytes());
+        }
+        nodes[0].wait_for(Mark::default(), round.saturating_sub(UNDER_WAY), "stored messages", is_stored);
+    }
     nodes.iter().for_each(|node| node.signal(Signal::KILL));
     nodes.iter_mut().for_each(Node::crash);
     wait_until("the end of the output", || nodes.iter().all(Node::has_ended));
