@@ -71,10 +71,13 @@ impl<P: Clone> Chord<P> {
             return;
         }
         let successor = self.successors.first().copied();
-        match successor {
-            Some(successor) if !self.has_newcomers() => self.say_leaving(Step::TakeOver { successor }),
-            None if self.predecessor.is_none() && !self.has_newcomers() => self.left(None),
-            // Someone has just come, and is to find its place in the ring first.
+        match (successor, self.predecessor) {
+            (Some(successor), Some(_)) if !self.has_newcomers() => {
+                self.say_leaving(Step::TakeOver { successor });
+            }
+            (None, None) if !self.has_newcomers() => self.left(None),
+            // Someone has just come, and is to find its place in the ring first; or the node before this one has
+            // gone, and until the next one shows, nobody knows what else this one is the root of, and hands over.
             _ => {
                 self.stabilize();
                 self.upcall(Upcall::LeaveFailed);

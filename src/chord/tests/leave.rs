@@ -44,6 +44,21 @@ fn a_leaver_goes_once_its_successor_has_taken_over() {
 }
 
 #[test]
+fn who_has_lost_the_node_before_leaves_once_the_next_one_shows() {
+    let [a, b, c, d] = nodes();
+    let mut leaver = member(c, b, &[d, a, b]);
+    lose(&mut leaver, b);
+    leaver.leave(START);
+    assert!(outputs(&mut leaver).contains(&told(Upcall::LeaveFailed)), "it may be the root of more by now");
+    let got = feed(&mut leaver, a, Message::Notify);
+    assert!(got.contains(&update(true, a, b, Some(b), Why::PredecessorLost)), "{got:?}");
+    leaver.leave(START);
+    let question = leaver.next_number;
+    let leaving = Message::Leaving { question, predecessor: Some(a), successors: vec![d, a] };
+    assert!(outputs(&mut leaver).contains(&send(d, leaving)));
+}
+
+#[test]
 fn who_has_just_given_a_joiner_its_place_does_not_leave_it_alone() {
     let [a, b] = nodes();
     let mut node: Node = Chord::new(a, 3, START);
