@@ -140,32 +140,33 @@ async fn messages_are_seen_as_they_pass() {
 
 #[tokio::test]
 async fn who_points_at_a_node_or_chooses_it_by_the_keyboard_sees_its_successors_and_fingers() {
-    let [a, b, _c] = ring();
-    // A few nodes are all in the successor list of each.
+    let [a, b, c] = ring();
     let more: Vec<Node> = (0..11).map(|i| Node::start(&format!("n{i}"), Some(b.addr()), &[])).collect();
+    let nodes: Vec<&Node> = [&a, &b, &c].into_iter().chain(&more).collect();
     let browser = open(&a).await;
-    browser.wait(&format!("{NODES} === {}", 3 + more.len())).await;
+    browser.wait(&format!("{NODES} === {}", nodes.len())).await;
     assert_eq!(browser.value("document.querySelectorAll('#lines line').length").await, json!(0));
     let told = |node: &Node, list: &str| super::get(node, "/nodeinfo").json()[list].as_array().unwrap().len();
+    // A few nodes are all in the successor list of each.
+    let others = nodes.len() - 1;
+    wait_until("each has found its place", || nodes.iter().all(|node| told(node, "successors") == others));
     let in_sight = in_sight(&browser).await;
     let mut with_finger = None;
     wait_until("a node has a finger", || {
-        let mut open =
-            [&a, &b].into_iter().chain(&more).filter(|node| in_sight.contains(&node.addr().to_string()));
+        let mut open = nodes.iter().filter(|node| in_sight.contains(&node.addr().to_string()));
         with_finger = open.find(|node| 0 < told(node, "fingers"));
         with_finger.is_some()
     });
     let node = with_finger.unwrap();
     browser.find(&format!("#nodes [data-addr='{}'] circle", node.addr())).await.click().await.unwrap();
     browser.wait("document.querySelectorAll('#lines .finger').length > 0").await;
-    let successors = told(node, "successors");
-    browser.wait(&format!("document.querySelectorAll('#lines .successor').length === {successors}")).await;
+    browser.wait(&format!("document.querySelectorAll('#lines .successor').length === {others}")).await;
     browser.wait(&says("#details", &format!("Node{}", node.addr()))).await;
     // The keyboard reaches each node, too.
     let focused = "document.activeElement.dataset.addr";
     browser.value("document.querySelector('#nodes [tabindex=\"0\"]').focus()").await;
     let mut reached = Vec::new();
-    for _ in 0..3 + more.len() {
+    for _ in &nodes {
         reached.push(browser.value(focused).await);
         browser.page.active_element().await.unwrap().send_keys("\u{e014}").await.unwrap();
     }
