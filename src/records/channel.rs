@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Merged;
+use super::{Merged, kept_until};
 use super::facts::Facts;
 use super::lease::{Age, Leased, Leases};
 use super::name::Nick;
@@ -20,7 +20,7 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 /// How many messages of a channel are kept: the newest.
 pub const LOG_MAX: usize = 1000;
 
-/// How long a message is kept at most after its root gave it its place.
+/// How long a message is kept at most after its root gave it its place, unless the root's clock is far behind.
 pub const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A channel's record.
@@ -196,15 +196,23 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn is_over(&self, now: Time) -> bool {
+    pub(super) fn is_over(&self, now: Time) -> bool {
         self.at + KEPT_FOR <= now
     }
+}
+
+/// An entry as a node keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    entry: Entry,
+    revision: u64,
+    until: Time,
 }
 
 /// The messages of a channel, the newest [`LOG_MAX`] of the last [`KEPT_FOR`], each once and in its place.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Log {
-    entries: BTreeMap<Place, (Entry, u64)>,
+    entries: BTreeMap<Place, Held>,
     places: BTreeMap<MessageId, Place>,
     /// The newest place that was dropped, for want of room or for its age: nothing up to here is accepted
     /// again.
@@ -219,15 +227,16 @@ impl Log {
     /// does not come back to a former one. Were it to, the first message here would keep the place.
     /// The revisions of what had to go are added to `dropped`.
     pub(super) fn merge(&mut self, now: Time, entry: Entry, revision: u64, dropped: &mut Vec<u64>) -> bool {
-        let is_too_old = Some(entry.place) <= self.horizon || entry.is_over(now);
+        let Some(until) = kept_until(entry.at, KEPT_FOR, now) else { return false };
+        let was_dropped = Some(entry.place) <= self.horizon;
         let is_placed = self.places.get(&entry.id).is_some_and(|&known| known <= entry.place);
-        if is_too_old || is_placed || self.entries.contains_key(&entry.place) {
+        if was_dropped || is_placed || self.entries.contains_key(&entry.place) {
             return false;
         }
         if let Some(later) = self.places.insert(entry.id, entry.place) {
-            dropped.extend(self.entries.remove(&later).map(|(_, revision)| revision));
+            dropped.extend(self.entries.remove(&later).map(|held| held.revision));
         }
-        self.entries.insert(entry.place, (entry, revision));
+        self.entries.insert(entry.place, Held { entry, revision, until });
         while LOG_MAX < self.entries.len() {
             dropped.extend(self.drop_first());
         }
@@ -237,16 +246,16 @@ impl Log {
     /// Forgets the messages that have been kept long enough; the revisions that they had are added to
     /// `dropped`.
     fn prune(&mut self, now: Time, dropped: &mut Vec<u64>) {
-        while self.entries.first_key_value().is_some_and(|(_, (entry, _))| entry.is_over(now)) {
+        while self.entries.first_key_value().is_some_and(|(_, oldest)| oldest.until <= now) {
             dropped.extend(self.drop_first());
         }
     }
 
     fn drop_first(&mut self) -> Option<u64> {
-        let (place, (oldest, revision)) = self.entries.pop_first()?;
-        self.places.remove(&oldest.id);
+        let (place, oldest) = self.entries.pop_first()?;
+        self.places.remove(&oldest.entry.id);
         self.horizon = Some(place);
-        Some(revision)
+        Some(oldest.revision)
     }
 
     /// The newest place that was dropped: what two copies have up to there is not compared.
@@ -256,7 +265,7 @@ impl Log {
 
     /// The message with this id.
     pub fn get(&self, id: &MessageId) -> Option<&Entry> {
-        self.places.get(id).and_then(|place| self.entries.get(place)).map(|(entry, _)| entry)
+        self.places.get(id).and_then(|place| self.entries.get(place)).map(|held| &held.entry)
     }
 
     /// Whether the author of this message has said something later.
@@ -272,7 +281,7 @@ impl Log {
 
     /// The message in this place.
     pub fn at(&self, place: Place) -> Option<&Entry> {
-        self.entries.get(&place).map(|(entry, _)| entry)
+        self.entries.get(&place).map(|held| &held.entry)
     }
 
     /// The place of the message before `place`.
@@ -283,13 +292,13 @@ impl Log {
     /// The messages after `place`, or all, oldest first.
     pub fn after(&self, place: Option<Place>) -> impl Iterator<Item = &Entry> {
         let from = place.map_or(Bound::Unbounded, Bound::Excluded);
-        self.entries.range((from, Bound::Unbounded)).map(|(_, (entry, _))| entry)
+        self.entries.range((from, Bound::Unbounded)).map(|(_, held)| &held.entry)
     }
 
     /// The messages before `place`, or all, newest first.
     pub fn newest_before(&self, place: Option<Place>) -> impl Iterator<Item = &Entry> {
         let to = place.map_or(Bound::Unbounded, Bound::Excluded);
-        self.entries.range((Bound::Unbounded, to)).rev().map(|(_, (entry, _))| entry)
+        self.entries.range((Bound::Unbounded, to)).rev().map(|(_, held)| &held.entry)
     }
 
     /// The messages after `after` and up to `upto`, summed up: whoever was shown the same has the same sum.
@@ -309,8 +318,8 @@ impl Log {
     }
 
     pub(super) fn set_revision(&mut self, id: &MessageId, revision: u64) {
-        if let Some((_, held)) = self.places.get(id).and_then(|place| self.entries.get_mut(place)) {
-            *held = revision;
+        if let Some(held) = self.places.get(id).and_then(|place| self.entries.get_mut(place)) {
+            held.revision = revision;
         }
     }
 }

@@ -64,7 +64,7 @@ impl Records {
 
     /// Learns again what was kept, so long after.
     pub fn restore(&mut self, now: Time, key: &RecordKey, subject: Subject, statement: Statement) {
-        let is_kept = self.merge(now, key, statement);
+        let is_kept = !statement.is_over(now) && self.merge(now, key, statement);
         if is_kept {
             self.note_restored(key);
         }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Merged;
 use super::channel::MessageId;
 use super::facts::Facts;
 use super::name::{Nick, Person};
+use super::{Merged, kept_until};
 use crate::time::Time;
 
 /// How long a letter waits for its receiver, and how long it is remembered who had a name.
@@ -41,7 +41,7 @@ pub struct Letter {
 }
 
 impl Letter {
-    fn is_over(&self, now: Time) -> bool {
+    pub(super) fn is_over(&self, now: Time) -> bool {
         self.at + MAIL_KEPT_FOR <= now
     }
 }
@@ -55,22 +55,36 @@ pub struct Holder {
     pub person: Person,
 }
 
+impl Holder {
+    pub(super) fn is_over(&self, now: Time) -> bool {
+        self.at + MAIL_KEPT_FOR <= now
+    }
+}
+
+/// What a node keeps, the revision at which it was learnt, and until when it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Held<T> {
+    it: T,
+    revision: u64,
+    until: Time,
+}
+
 /// The letters for those who have or had a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mailbox {
-    holder: Option<(Holder, u64)>,
-    letters: BTreeMap<MessageId, (Letter, u64)>,
+    holder: Option<Held<Holder>>,
+    letters: BTreeMap<MessageId, Held<Letter>>,
 }
 
 impl Mailbox {
     /// Who had the name last.
     pub fn holder(&self) -> Option<Holder> {
-        self.holder.map(|(holder, _)| holder)
+        self.holder.as_ref().map(|held| held.it)
     }
 
     /// The letters that wait for a person, in the order in which they came.
     pub fn waiting(&self, to: Person) -> Vec<&Letter> {
-        let letters = self.letters.values().map(|(letter, _)| letter);
+        let letters = self.letters.values().map(|held| &held.it);
         let mut waiting: Vec<_> = letters.filter(|letter| letter.to == to && letter.text.is_some()).collect();
         waiting.sort_by_key(|letter| (letter.at, letter.id));
         waiting
@@ -78,12 +92,12 @@ impl Mailbox {
 
     /// Whether a letter waits for anyone.
     pub fn has_mail(&self) -> bool {
-        self.letters.values().any(|(letter, _)| letter.text.is_some())
+        self.letters.values().any(|held| held.it.text.is_some())
     }
 
     /// The letter with this id, waiting or not.
     pub fn letter(&self, id: &MessageId) -> Option<&Letter> {
-        self.letters.get(id).map(|(letter, _)| letter)
+        self.letters.get(id).map(|held| &held.it)
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -91,68 +105,66 @@ impl Mailbox {
     }
 
     pub(super) fn merge_letter(&mut self, now: Time, letter: Letter, revision: u64) -> Merged {
-        if letter.is_over(now) {
-            return Merged::Known;
-        }
+        let Some(until) = kept_until(letter.at, MAIL_KEPT_FOR, now) else { return Merged::Known };
         let newer = |known: &Letter| (letter.text.is_some(), &letter) < (known.text.is_some(), known);
         match self.letters.get_mut(&letter.id) {
-            Some((known, _)) if !newer(known) => Merged::Known,
+            Some(held) if !newer(&held.it) => Merged::Known,
             Some(held) => {
-                let before = Some(held.1);
-                *held = (letter, revision);
+                let before = Some(held.revision);
+                *held = Held { it: letter, revision, until };
                 Merged::News { before }
             }
             None => {
-                self.letters.insert(letter.id, (letter, revision));
+                self.letters.insert(letter.id, Held { it: letter, revision, until });
                 Merged::News { before: None }
             }
         }
     }
 
     pub(super) fn merge_holder(&mut self, now: Time, holder: Holder, revision: u64) -> Merged {
-        let is_over = holder.at + MAIL_KEPT_FOR <= now;
-        if is_over || self.holder.is_some_and(|(known, _)| holder <= known) {
+        let Some(until) = kept_until(holder.at, MAIL_KEPT_FOR, now) else { return Merged::Known };
+        if self.holder().is_some_and(|known| holder <= known) {
             return Merged::Known;
         }
-        let before = self.holder.replace((holder, revision)).map(|(_, revision)| revision);
+        let before = self.holder.replace(Held { it: holder, revision, until }).map(|held| held.revision);
         Merged::News { before }
     }
 
     /// Writes what a copy must know to know the same.
     pub(super) fn write_facts(&self, facts: &mut Facts) {
         facts.flag(self.holder.is_some());
-        if let Some((holder, _)) = self.holder {
+        if let Some(holder) = self.holder() {
             facts.bytes(holder.person.as_bytes()).number(holder.at.as_micros());
         }
-        for (letter, _) in self.letters.values() {
+        for Held { it: letter, .. } in self.letters.values() {
             facts.node(letter.id.author).number(letter.id.counter).flag(letter.text.is_some());
         }
     }
 
     pub(super) fn set_letter_revision(&mut self, id: &MessageId, revision: u64) {
-        if let Some((_, held)) = self.letters.get_mut(id) {
-            *held = revision;
+        if let Some(held) = self.letters.get_mut(id) {
+            held.revision = revision;
         }
     }
 
     pub(super) fn set_holder_revision(&mut self, revision: u64) {
-        if let Some((_, held)) = &mut self.holder {
-            *held = revision;
+        if let Some(held) = &mut self.holder {
+            held.revision = revision;
         }
     }
 
     /// Forgets what is too old, and returns the revisions that it had.
     pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
         let mut pruned = Vec::new();
-        self.letters.retain(|_, (letter, revision)| {
-            let is_over = letter.is_over(now);
+        self.letters.retain(|_, held| {
+            let is_over = held.until <= now;
             if is_over {
-                pruned.push(*revision);
+                pruned.push(held.revision);
             }
             !is_over
         });
-        let over = self.holder.take_if(|(holder, _)| holder.at + MAIL_KEPT_FOR <= now);
-        pruned.extend(over.map(|(_, revision)| revision));
+        let over = self.holder.take_if(|held| held.until <= now);
+        pruned.extend(over.map(|held| held.revision));
         pruned
     }
 

@@ -65,6 +65,21 @@ pub const STATEMENTS_MAX: usize = 4096;
 /// How far the clock of another node may be ahead: no honest node has written what is from later than that.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Until when something is kept that a root has made at `at`, by its clock, and that is learnt `now`; nothing if that
+/// is over.
+///
+/// What is over by more than a day, nobody would tell of any more whose clock is right: then it is new, and the clock
+/// of its root far behind.
+/// A copy that dropped it would not have what is acknowledged; so it stays for as long from now.
+fn kept_until(at: Time, kept_for: Duration, now: Time) -> Option<Time> {
+    let until = at + kept_for;
+    match now {
+        _ if now < until => Some(until),
+        _ if now < until + CLOCK_AHEAD_MAX => None,
+        _ => Some(now + kept_for),
+    }
+}
+
 /// How many bytes of statements one message holds, about.
 const STATEMENTS_BYTES: usize = 256 * 1024;
 
@@ -537,6 +552,18 @@ impl Statement {
             Statement::Written(written) => {
                 written.value.as_ref().is_none_or(|value| value.len() <= VALUE_BYTES_MAX)
             }
+        }
+    }
+
+    /// Whether it is older than it is kept, by the clock of who has made it.
+    fn is_over(&self, now: Time) -> bool {
+        match self {
+            Statement::Message(entry) => entry.is_over(now),
+            Statement::Letter(letter) => letter.is_over(now),
+            Statement::Holder(holder) => holder.is_over(now),
+            Statement::Written(written) => written.is_over(now),
+            // Their age travels with them.
+            Statement::Member(..) | Statement::Claim(..) => false,
         }
     }
 

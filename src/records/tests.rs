@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::channel::{Entry, LOG_MAX, Place};
+use super::channel::{Entry, KEPT_FOR, LOG_MAX, Place};
 use super::lease::{LEASE, RENEW_EVERY};
 use super::mailbox::MAIL_KEPT_FOR;
 use super::name::Person;
@@ -375,6 +375,40 @@ fn a_letter_waits_for_14_days_and_who_had_the_name_is_remembered_as_long() {
     assert!(records.mailbox(&bob).is_none() && records.journal.is_empty());
     let late = NOW + MAIL_KEPT_FOR;
     assert!(!records.merge(late, &bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW))));
+}
+
+#[test]
+fn what_a_root_with_a_clock_far_behind_tells_is_kept_as_long_and_what_is_old_is_not_taken() {
+    let statements = [
+        (rust(), Statement::Message(entry(1, 1, 1, 1, 1)), KEPT_FOR),
+        (bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW)), MAIL_KEPT_FOR),
+        (bobs_mail(), Statement::Holder(Holder { at: NOW, person: Person::new([2; 16]) }), MAIL_KEPT_FOR),
+        (value_of("apple"), written(NOW, 1, None), DELETED_KEPT_FOR),
+    ];
+    for (key, statement, kept_for) in statements {
+        let learnt = |at| {
+            let mut records = Records::default();
+            let is_news = records.merge(at, &key, statement.clone());
+            (records, is_news)
+        };
+        let over = NOW + kept_for;
+        assert!(!learnt(over).1 && !learnt(over + CLOCK_AHEAD_MAX - Duration::from_micros(1)).1, "{key}");
+        let (mut records, is_news) = learnt(over + CLOCK_AHEAD_MAX);
+        assert!(is_news, "{key}");
+        records.prune(over + CLOCK_AHEAD_MAX + kept_for - Duration::from_micros(1));
+        assert_eq!(records.keys().count(), 1, "{key}");
+        records.prune(over + CLOCK_AHEAD_MAX + kept_for);
+        assert_eq!((records.keys().count(), records.journal.len()), (0, 0), "{key}");
+        // What was on the own disk was made by the same clock.
+        let subject = match &statement {
+            Statement::Message(entry) => Subject::Message(entry.id),
+            Statement::Letter(letter) => Subject::Letter(letter.id),
+            Statement::Holder(_) => Subject::Holder,
+            _ => Subject::Written,
+        };
+        records.restore(over + CLOCK_AHEAD_MAX, &key, subject, statement);
+        assert_eq!(records.keys().count(), 0, "{key}");
+    }
 }
 
 #[test]

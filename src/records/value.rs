@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Merged;
 use super::facts::Facts;
+use super::{Merged, kept_until};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
@@ -146,7 +146,7 @@ pub struct Written {
 }
 
 impl Written {
-    fn is_over(&self, now: Time) -> bool {
+    pub(super) fn is_over(&self, now: Time) -> bool {
         self.value.is_none() && self.version.at + DELETED_KEPT_FOR <= now
     }
 }
@@ -191,12 +191,19 @@ impl SubAssign for Usage {
     }
 }
 
+/// What was written, the revision at which it was learnt, and until when that is kept, if it is a deletion.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Held {
+    written: Written,
+    revision: u64,
+    until: Option<Time>,
+}
+
 /// What is known of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Value {
     key_bytes: usize,
-    /// With the revision at which it was learnt.
-    written: Option<(Written, u64)>,
+    written: Option<Held>,
 }
 
 impl Value {
@@ -207,7 +214,7 @@ impl Value {
 
     /// What was written last, if anything was.
     pub fn written(&self) -> Option<&Written> {
-        self.written.as_ref().map(|(written, _)| written)
+        self.written.as_ref().map(|held| &held.written)
     }
 
     /// How much room it takes.
@@ -218,7 +225,8 @@ impl Value {
     }
 
     pub(super) fn merge(&mut self, now: Time, written: Written, revision: u64) -> Merged {
-        if written.is_over(now) {
+        let until = kept_until(written.version.at, DELETED_KEPT_FOR, now).filter(|_| written.value.is_none());
+        if written.value.is_none() && until.is_none() {
             return Merged::Known;
         }
         // Of one version there is one value; where a confused peer tells another, all keep the same.
@@ -226,7 +234,7 @@ impl Value {
         if self.written().is_some_and(|known| !newer(known)) {
             return Merged::Known;
         }
-        let before = self.written.replace((written, revision)).map(|(_, revision)| revision);
+        let before = self.written.replace(Held { written, revision, until }).map(|held| held.revision);
         Merged::News { before }
     }
 
@@ -239,15 +247,15 @@ impl Value {
     }
 
     pub(super) fn set_revision(&mut self, revision: u64) {
-        if let Some((_, held)) = &mut self.written {
-            *held = revision;
+        if let Some(held) = &mut self.written {
+            held.revision = revision;
         }
     }
 
     /// Forgets a deletion that is too old, and returns the revision that it had.
     pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
-        let over = self.written.take_if(|(written, _)| written.is_over(now));
-        over.into_iter().map(|(_, revision)| revision).collect()
+        let over = self.written.take_if(|held| held.until.is_some_and(|until| until <= now));
+        over.into_iter().map(|held| held.revision).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

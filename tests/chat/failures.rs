@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use chord_chat::chat::event::{Event, MemberChange, SentState};
+use chord_chat::id::Id;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::COPIES;
 use chord_chat::records::lease::{LEASE, RENEW_EVERY};
 use chord_chat::sim::{Cut, Links, Order};
 
 use crate::town::{REST, SECOND, Town, at, someone_else};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Town {
     /// So many people in one ring and in `#rust`.
@@ -267,6 +270,48 @@ fn nodes_whose_clocks_differ_by_hours_chat_all_the_same() {
     }
     for n in 0..5 {
         assert_eq!(town.shown(n), ["0", "1", "2", "3", "4"], "seen by {n}");
+    }
+}
+
+#[test]
+fn what_a_root_whose_clock_is_a_month_behind_has_acknowledged_survives_its_crash() {
+    // Where the clock is behind, and where it is years ahead of it, as that of a machine that was never told the time.
+    for behind in [30 * DAY, 10_000 * DAY] {
+        let mut town = Town::new(7, Links::good());
+        let root_of = |key: &str| (0..6).min_by_key(|&n| Id::hash(key).distance_to(at(n).id())).unwrap();
+        let slow = root_of("#rust");
+        let key = (0..).map(|i| format!("key{i}")).find(|key| root_of(key) == slow).unwrap();
+        for n in 0..6 {
+            let ahead = if n == slow { Duration::ZERO } else { behind };
+            let now = town.network.now() + ahead;
+            town.network.add_ahead(Node::new(format!("p{n}").parse().unwrap(), at(n), now), ahead);
+            town.network.command(at(n), Command::Start { bootstrap: (0 < n).then(|| at(0)) });
+            town.run(2 * SECOND);
+        }
+        town.run(REST);
+        let author = someone_else(6, &[slow]);
+        let other = someone_else(6, &[slow, author]);
+        town.types(author, "join rust");
+        town.run(SECOND);
+        town.types(author, "send rust one");
+        town.run(SECOND);
+        town.types(other, &format!("put {key} red"));
+        town.run(SECOND);
+        town.types(author, &format!("del {key}"));
+        town.run(2 * 60 * SECOND);
+        assert_eq!(town.count(|event| matches!(event, Event::Sent { state: SentState::Stored, .. })), 1);
+        town.network.crash(at(slow));
+        town.run(REST + 2 * 60 * SECOND);
+        town.types(other, "join rust");
+        town.run(SECOND);
+        assert_eq!(town.shown(other), ["one"], "{behind:?} behind");
+        town.types(other, &format!("get {key}"));
+        town.run(SECOND);
+        let values = town.told(other, |event| match event {
+            Event::Value { value, .. } => Some(value.clone()),
+            _ => None,
+        });
+        assert_eq!(values, [None], "{behind:?} behind");
     }
 }
 
