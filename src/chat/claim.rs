@@ -199,6 +199,7 @@ impl Chat {
                 // Some may have come while the root already took the user for being there.
                 self.fetch_mail(cx, self.nick.clone());
                 self.come_back(cx);
+                self.ask_after_letters_soon(cx);
                 self.nicks.note(cx.now, &self.nick);
                 self.fetch_former_mail(cx);
             }

@@ -14,11 +14,17 @@
 //! root -> receiver: Done
 //! receiver -> author: Receipt { ids }                          if the author is still there
 //!
+//! At the start, and every hour while own letters wait, for each nick:
+//! author -> … -> root of the nick: WereShown { nick, ids }
+//! root -> author: Shown { ids }
+//!
 //! A letter is for a person: it is not given to someone else who has the name by then.
 //! And it is given to them under another nick: at the start they ask in the mailboxes of all nicks that they had,
 //! and every 30 s in that of the next one (see `nicks`), of which no root tells them.
 //! The receiver remembers which messages were shown, so a letter that comes twice is shown once.
+//! And the mailbox remembers it as long as it would have kept the letter, for an author who was away.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +46,9 @@ const LETTERS_AT_ONCE: usize = 50;
 
 /// How many own messages that wait in mailboxes are remembered, to tell when they have been shown.
 const POSTED_MAX: usize = 1000;
+
+/// How often a mailbox is asked which of the own letters in it have been shown.
+const ASKED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// How often it is noted that someone still has their name: it is remembered for 14 days.
 pub(super) const NOTED_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -86,6 +95,22 @@ pub struct Shown {
     pub person: Person,
     /// Which messages.
     pub ids: Vec<MessageId>,
+}
+
+/// "Which of these have been shown?"
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WereShown {
+    /// In the mailbox of this name.
+    pub nick: Nick,
+    /// Which messages.
+    pub ids: Vec<MessageId>,
+}
+
+/// When the mailboxes are asked next in which own letters wait, and which was asked last if there are more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asking {
+    next: Option<Time>,
+    last: Option<Nick>,
 }
 
 /// A letter that waits until enough copies have it.
@@ -183,6 +208,7 @@ impl Chat {
             self.posted.pop_first();
         }
         self.posted.insert(id, Posted { to: to.clone(), text: text.clone(), at: cx.now });
+        self.asking.next.get_or_insert(cx.now + ASKED_EVERY);
         cx.tell(Event::Sent { id, to: to.clone(), text, state: SentState::Stored });
         self.send_next(cx, &to);
     }
@@ -285,13 +311,66 @@ impl Chat {
         }
     }
 
+    /// Own letters wait since before the start: some may have been shown while nobody was there to be told.
+    pub(super) fn ask_after_letters_soon(&mut self, cx: &mut Context<'_>) {
+        if !self.posted.is_empty() {
+            self.asking.next = Some(cx.now);
+            self.ask_after_letters(cx);
+        }
+    }
+
+    /// Asks the next mailbox, if it is time, which of the own letters in it have been shown.
+    pub(super) fn ask_after_letters(&mut self, cx: &mut Context<'_>) {
+        if self.asking.next.is_none_or(|next| cx.now < next) {
+            return;
+        }
+        let mut boxes: BTreeMap<&Nick, Vec<MessageId>> = BTreeMap::new();
+        for (&id, posted) in &self.posted {
+            // Who is named by their id may have had any nick.
+            if let Recipient::Nick(nick) = &posted.to {
+                boxes.entry(nick).or_default().push(id);
+            }
+        }
+        let last = self.asking.last.take();
+        let mut due = boxes.into_iter().filter(|&(nick, _)| last.as_ref().is_none_or(|last| last < nick));
+        let first = due.next().map(|(nick, ids)| (nick.clone(), ids));
+        if due.next().is_some() {
+            self.asking.last = first.as_ref().map(|(nick, _)| nick.clone());
+        } else {
+            self.asking.next = (!self.posted.is_empty()).then_some(cx.now + ASKED_EVERY);
+        }
+        if let Some((nick, ids)) = first {
+            let key = RecordKey::Mailbox(nick.clone());
+            let id = cx.ask_root(&key, Payload::WereShown(WereShown { nick, ids }));
+            self.pending.insert(id, Pending::WereShown);
+        }
+    }
+
+    /// No mailbox has answered: with the next renewal it is asked again.
+    pub(super) fn ask_after_letters_again(&mut self, cx: &Context<'_>) {
+        self.asking = Asking { next: Some(cx.now), last: None };
+    }
+
+    pub(super) fn on_were_shown(
+        cx: &mut Context<'_>,
+        request: &chord::Request<Payload>,
+        WereShown { nick, ids }: &WereShown,
+    ) {
+        let mailbox = cx.records.mailbox(nick);
+        let was_shown = |id: &MessageId| {
+            mailbox.and_then(|mailbox| mailbox.letter(id)).is_some_and(|letter| letter.text.is_none())
+        };
+        let shown = ids.iter().copied().filter(was_shown).collect();
+        cx.reply_read(request, Payload::Shown(shown));
+    }
+
     /// Tells the user of messages that have waited so long that no mailbox keeps them any more.
     pub(super) fn tell_of_lost_mail(&mut self, cx: &mut Context<'_>) {
         while let Some(first) =
             self.posted.first_entry().filter(|first| first.get().at + MAIL_KEPT_FOR <= cx.now)
         {
             let (id, Posted { to, text, .. }) = first.remove_entry();
-            let reason = format!("{to} has not been back for 14 days");
+            let reason = format!("it waited for 14 days, and no word has come that {to} was shown it");
             cx.tell(Event::Sent { id, to, text, state: SentState::Failed { reason } });
         }
     }

@@ -99,6 +99,7 @@ pub struct Chat {
     heard: recent::Recent<()>,
     /// Own messages that wait in mailboxes, the oldest first.
     posted: BTreeMap<MessageId, mail::Posted>,
+    asking: mail::Asking,
     /// When the name was claimed first.
     claimed: Time,
     /// The search for another name, when someone turns out to have claimed this one earlier.
@@ -156,6 +157,8 @@ enum Pending {
     FetchMail(Nick, bool),
     /// In the mailbox of a name, and whether there are more letters.
     MailShown(Nick, bool),
+    /// Own letters, in the mailbox of a name.
+    WereShown,
     History(history::Past),
     Trace(String),
     Put(ValueKey),
@@ -268,6 +271,7 @@ impl Chat {
             known: BTreeMap::new(),
             heard: recent::Recent::default(),
             posted: BTreeMap::new(),
+            asking: mail::Asking::default(),
             claimed: now,
             renaming: None,
             renewed: now,
@@ -297,6 +301,11 @@ impl Chat {
     /// Who the user is.
     pub fn person(&self) -> Person {
         self.person
+    }
+
+    /// How many own messages wait in mailboxes, as far as the user knows.
+    pub fn letters(&self) -> usize {
+        self.posted.len()
     }
 
     /// The user's nick.
@@ -349,6 +358,7 @@ impl Chat {
             Payload::History(ref history) => self.on_history(cx, &request, history),
             Payload::Mail(ref mail) => self.on_mail(cx, &request, mail.clone()),
             Payload::FetchMail(ref fetch) => Chat::on_fetch_mail(cx, &request, fetch),
+            Payload::WereShown(ref asked) => Chat::on_were_shown(cx, &request, asked),
             Payload::MailShown(ref shown) => self.on_mail_shown(cx, &request, shown.clone()),
             Payload::Put(ref put) => self.on_put(cx, &request, put.clone()),
             Payload::Get(ref key) => self.on_get(cx, &request, key),
@@ -403,6 +413,7 @@ impl Chat {
             (Pending::FetchMail(nick, newer), Payload::Letters(letters)) => {
                 self.on_letters(cx, nick, letters, newer);
             }
+            (Pending::WereShown, Payload::Shown(ids)) => self.on_receipt(cx, ids),
             (Pending::MailShown(nick, more), Payload::Done) => self.on_mail_dealt_with(cx, nick, more),
             (Pending::Put(key), Payload::Wrote { was_there }) => {
                 cx.tell(Event::Written { key, deleted: false, was_there, root: from });
@@ -436,6 +447,10 @@ impl Chat {
                 self.on_nobody_answers(cx, to);
             }
             (Pending::Ask(ticket), why) => ask::answer(cx, ticket, ask::Answer::Failed(why)),
+            // The answer may have been lost, and not the question.
+            (Pending::Send(channel), Failure::NoAnswer) => {
+                self.on_send_failed(cx, channel, &format!("{reason}; it may be said all the same"));
+            }
             (Pending::Renew(channel, _), Failure::NoAnswer) => self.on_renew_unanswered(cx, id, &channel),
             (pending, _) => self.on_refused(cx, id, pending, reason),
         }
@@ -460,6 +475,7 @@ impl Chat {
             Pending::History(past) => self.on_past_failed(cx, id, past, &reason),
             // With the next renewal the root says again that there is mail.
             Pending::FetchMail(..) | Pending::MailShown(..) => {}
+            Pending::WereShown => self.ask_after_letters_again(cx),
             Pending::Release | Pending::Trace(_) | Pending::Ask(_) => {}
         }
     }
@@ -520,6 +536,7 @@ impl Chat {
         if matches!(self.stage, Stage::Ready) && self.next_renewal() <= cx.now {
             self.renew(cx);
             self.mind_nicks(cx);
+            self.ask_after_letters(cx);
             self.tell_of_lost_mail(cx);
             self.try_to_return(cx);
         }

@@ -97,6 +97,10 @@ pub enum Payload {
     },
     /// Answers [`Payload::Survey`].
     Surveyed(survey::Surveyed),
+    /// "Which of these letters of mine have been shown?", to the root of a name; answered by [`Payload::Shown`].
+    WereShown(mail::WereShown),
+    /// Answers [`Payload::WereShown`]: those that have.
+    Shown(Vec<MessageId>),
 }
 
 impl From<records::Message> for Payload {

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use chord_chat::chat::event::{Event, SentState};
 use chord_chat::node::Command;
+use chord_chat::node::kept::Kept;
 use chord_chat::records::lease::RENEW_EVERY;
-use chord_chat::records::mailbox::MAIL_MAX;
+use chord_chat::records::mailbox::{MAIL_KEPT_FOR, MAIL_MAX};
 use chord_chat::records::name::Person;
-use chord_chat::sim::Links;
+use chord_chat::sim::{Cut, Latency, Links};
 
 use crate::town::{SECOND, Town, at};
 
 const ALICE: Person = Person::new([1; 16]);
 const BOB: Person = Person::new([2; 16]);
+const CAROL: Person = Person::new([4; 16]);
 const EVE: Person = Person::new([3; 16]);
 
 /// What was told, in short.
@@ -97,6 +99,68 @@ fn who_was_away_gets_their_mail_once_and_the_author_hears_of_it() {
     let bob = ring.comes("bob", BOB);
     ring.town.run(3 * RENEW_EVERY);
     assert!(ring.take(bob).is_empty(), "it was handed over");
+}
+
+#[test]
+fn an_author_who_was_away_when_it_was_shown_hears_of_it_when_they_are_back() {
+    let mut ring = Ring::new();
+    ring.town.network.give_disks(Latency::Constant(Duration::from_millis(1)));
+    let author = |ring: &mut Ring, n: u16| {
+        let kept = Kept::read(ring.town.network.on_disk(at(ring.alice)));
+        let node = ring.town.node(n, "carol").with_disk(ring.town.network.now(), kept, CAROL, "town");
+        ring.town.starts_by(node, Some(at(0)));
+        ring.town.run(5 * SECOND);
+        ring.alice = n;
+    };
+    let bob = ring.comes("bob", BOB);
+    ring.goes(bob);
+    author(&mut ring, 100);
+    ring.says("msg bob one");
+    ring.town.run(5 * SECOND);
+    ring.goes(100);
+    let bob = ring.comes("bob", BOB);
+    assert_eq!(ring.take(bob), ["carol, earlier: one"]);
+    assert_eq!(ring.take(100), ["stored: one"]);
+    // At another address, where no word for the former self comes.
+    author(&mut ring, 101);
+    assert_eq!(ring.take(101), ["delivered: one"]);
+}
+
+#[test]
+fn an_author_whom_the_word_has_not_reached_hears_within_an_hour_that_it_was_shown() {
+    let mut ring = Ring::new();
+    let bob = ring.comes("bob", BOB);
+    ring.goes(bob);
+    ring.says("msg bob one");
+    ring.town.run(5 * SECOND);
+    let alice = ring.alice;
+    ring.town.network.partition(Cut::Silent, move |node| u32::from(node == at(alice)));
+    let bob = ring.comes("bob", BOB);
+    assert_eq!(ring.take(bob), ["alice, earlier: one"]);
+    ring.town.run(20 * SECOND);
+    ring.town.network.heal();
+    ring.town.run(5 * 60 * SECOND);
+    assert_eq!(ring.take(alice), ["stored: one"]);
+    ring.town.run(60 * 60 * SECOND);
+    assert_eq!(ring.take(alice), ["delivered: one"]);
+}
+
+#[test]
+fn who_hears_nothing_of_a_letter_for_14_days_is_told_that() {
+    let mut ring = Ring::of(2);
+    let bob = ring.comes("bob", BOB);
+    ring.goes(bob);
+    ring.says("msg bob one");
+    ring.town.run(5 * SECOND);
+    // All stand still meanwhile, or it would be millions of heartbeats.
+    for n in ring.town.people() {
+        ring.town.network.freeze(at(n), MAIL_KEPT_FOR);
+    }
+    ring.town.run(MAIL_KEPT_FOR + 3 * RENEW_EVERY);
+    assert_eq!(
+        ring.take(ring.alice),
+        ["stored: one", "failed: it waited for 14 days, and no word has come that bob was shown it"]
+    );
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn of_payload(payload: &Payload) -> &'static str {
         Payload::Records(records::Message::Offer { .. } | records::Message::Offered { .. }) => "repair",
         Payload::Claim(_) | Payload::Claimed(_) => "name",
         Payload::Renew(_) | Payload::Renewed(_) => "renew",
+        Payload::WereShown(_) | Payload::Shown(_) => "letters",
         Payload::Delivery(_) => "delivery",
         Payload::MemberChanged(_) => "member",
         _ => "chat",

@@ -34,6 +34,8 @@ struct Due {
     members: u64,
     /// How many records are on a node that is not their root.
     copies: u64,
+    /// How many people have messages that wait in mailboxes.
+    authors: u64,
     /// How many peers one node has lost, at most.
     lost: u64,
     /// How many messages it takes at most to ask a root, and to be answered.
@@ -42,24 +44,25 @@ struct Due {
 
 impl Due {
     fn of(network: &Network<Node>) -> Due {
-        let (mut nodes, mut members, mut copies, mut lost) = (0_u64, 0, 0, 0);
+        let (mut nodes, mut members, mut copies, mut authors, mut lost) = (0_u64, 0, 0, 0, 0);
         for node in network.machines() {
             nodes += 1;
             members += node.chat().joined().count() as u64;
             let is_copy = |id| node.chord().is_root(id) == Some(false);
             copies += node.records().keys().filter(|&(_, id)| is_copy(id)).count() as u64;
+            authors += u64::from(0 < node.chat().letters());
             lost = lost.max(node.chord().remembered().count() as u64);
         }
         // Each hop at least halves the distance, among nodes that lie about as chance has it.
         let hops = u64::from(nodes.max(2).ilog2()) + 1;
-        Due { nodes, members, copies, lost, asked: hops + 1 }
+        Due { nodes, members, copies, authors, lost, asked: hops + 1 }
     }
 
     /// How many messages of this kind there are at most while it is listened to.
     fn messages(&self, kind: &str) -> f64 {
         // At the edges there is one more than fits in between.
         let times = |period: Duration| LISTEN.as_secs_f64() / period.as_secs_f64() + 1.0;
-        let Due { nodes, members, copies, lost, asked } = *self;
+        let Due { nodes, members, copies, authors, lost, asked } = *self;
         let asks = |those: u64| (those * asked) as f64;
         // What goes from hop to hop.
         let handed_on =
@@ -67,6 +70,7 @@ impl Due {
         match kind {
             "name" => asks(nodes) * times(RENEW_EVERY),
             "renew" => asks(members) * times(RENEW_EVERY),
+            "letters" => asks(authors) * times(RENEW_EVERY),
             // The root tells at most four copies, which answer.
             "merge" => (2 * (COPIES as u64 - 1) * (nodes + members)) as f64 * times(RENEW_EVERY),
             // Its root is asked, and whoever told it last to keep the record.
