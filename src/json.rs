@@ -96,6 +96,9 @@ enum Fields<'a> {
         channel: &'a str,
         members: Vec<&'a str>,
     },
+    Gap {
+        channel: &'a str,
+    },
     Renamed {
         nick: &'a str,
         was: &'a str,
@@ -242,6 +245,7 @@ fn fields(event: &Event) -> Option<Fields<'_>> {
         Event::Healed { channel, members } => {
             Fields::Healed { channel: channel.as_str(), members: nicks(members) }
         }
+        Event::Gap { channel } => Fields::Gap { channel: channel.as_str() },
         Event::Renamed { nick, was, holder } => {
             Fields::Renamed { nick: nick.as_str(), was: was.as_str(), holder: node(holder) }
         }

@@ -81,6 +81,11 @@ pub enum Event {
         /// Everyone who is in it, in order, if they are not too many to list.
         members: Vec<Nick>,
     },
+    /// More was said in a channel than is kept, while the user was away: the oldest of it is not shown any more.
+    Gap {
+        /// Which channel.
+        channel: ChannelName,
+    },
     /// The user has another nick.
     Renamed {
         /// The nick from now on.

@@ -11,6 +11,7 @@
 //! What was said while the user was away is shown as such: what is missed after a restart, after the node
 //! stood still or was alone, when the root takes the member for gone, and when the network has
 //! healed.
+//! Where more was said than the root keeps, the user is told that some of it is gone.
 //! What is missed otherwise, because a delivery was lost or a root crashed, comes a moment late and is no
 //! history.
 
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{MemberChange, MessageId};
+use super::event::{Event, MemberChange, MessageId};
 use super::heal::Compared;
 use super::join::{Session, Stage};
 use super::payload::Payload;
@@ -87,6 +88,16 @@ pub(super) struct Asked {
 }
 
 impl Session {
+    /// Whether the root has dropped some of what the user was not shown: that is gone, and waited for no longer.
+    fn passes_over_what_is_gone(&mut self, horizon: Option<Place>) -> bool {
+        let known = self.seen.max(self.from);
+        let is_gap = known.is_some() && known < horizon;
+        if is_gap {
+            self.seen = horizon;
+        }
+        is_gap
+    }
+
     /// Takes what the root has told; returns those messages that were not shown, and how each is to be shown.
     ///
     /// One may stand before what was shown since the root was asked: an answer that came meanwhile, from a root
@@ -244,9 +255,13 @@ impl Chat {
         if answer.was_gone || differs {
             session.away.get_or_insert(id);
         }
+        let is_gap = session.passes_over_what_is_gone(answer.horizon);
         let missed = session.takes_missed(answer.missed);
         if !answer.more {
             session.away.take_if(|first| *first <= id);
+        }
+        if is_gap {
+            cx.tell(Event::Gap { channel: channel.clone() });
         }
         self.show_missed(cx, &channel, missed);
         if answer.more {

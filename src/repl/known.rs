@@ -49,6 +49,7 @@ impl Known {
                 self.joined.insert(channel.clone());
                 members.iter().for_each(|nick| self.learn_nick(nick));
             }
+            Event::Gap { channel } => self.learn_channel(channel),
             Event::Left { channel } => {
                 self.joined.remove(channel);
             }

@@ -65,6 +65,7 @@ impl Pending {
             | Event::Member { .. }
             | Event::Message { .. }
             | Event::Healed { .. }
+            | Event::Gap { .. }
             | Event::Renamed { .. }
             | Event::Private { .. }
             | Event::Migrated { .. }

@@ -4,8 +4,8 @@ use chord_chat::chat::command::find;
 use chord_chat::chat::event::Event;
 use chord_chat::chat::history::{HISTORY, HISTORY_MAX};
 use chord_chat::node::Node;
-use chord_chat::records::channel::TEXT_BYTES_MAX;
-use chord_chat::sim::{Links, Network};
+use chord_chat::records::channel::{LOG_MAX, TEXT_BYTES_MAX};
+use chord_chat::sim::{Cut, Links, Network};
 
 use crate::town::{SECOND, Town, at};
 
@@ -64,6 +64,33 @@ fn who_joins_is_shown_the_last_messages_and_then_those_that_come() {
     town.types(CAROL, "join rust --history 3");
     town.wait();
     assert_eq!(town.take(CAROL, text), numbers(72..75, true));
+}
+
+#[test]
+fn who_was_away_while_more_was_said_than_is_kept_is_told_that_some_is_gone() {
+    let mut town = Town::of_three();
+    assert_ne!(town.keepers("#rust", 1), [CAROL], "the root stays where it is spoken");
+    town.counts(0..1);
+    town.types(CAROL, "join rust");
+    town.wait();
+    town.take(CAROL, text);
+    town.network.partition(Cut::Silent, |node| u32::from(node == at(CAROL)));
+    town.run(10 * SECOND);
+    for from in (1..LOG_MAX + 101).step_by(100) {
+        town.counts(from..from + 100);
+    }
+    town.network.heal();
+    town.run(60 * SECOND);
+    let shown = town.take(CAROL, |event| match event {
+        Event::Gap { channel } => Some((format!("a gap in {channel}"), true)),
+        _ => text(event),
+    });
+    let gap = vec![("a gap in #rust".to_owned(), true)];
+    assert_eq!(shown, [gap, numbers(101..LOG_MAX + 101, true)].concat());
+    town.counts(LOG_MAX + 101..LOG_MAX + 102);
+    town.run(60 * SECOND);
+    assert_eq!(town.take(CAROL, text), numbers(LOG_MAX + 101..LOG_MAX + 102, false));
+    assert_eq!(town.count(|event| matches!(event, Event::Gap { .. })), 0, "it is told once");
 }
 
 #[test]

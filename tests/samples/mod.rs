@@ -18,7 +18,7 @@ pub fn samples() -> Vec<Event> {
     samples
 }
 
-const KINDS: usize = 23;
+const KINDS: usize = 24;
 
 /// A new kind of event does not compile here until it has a number, and then it needs a sample.
 fn kind(event: &Event) -> usize {
@@ -46,6 +46,7 @@ fn kind(event: &Event) -> usize {
         Event::Renamed { .. } => 20,
         Event::Written { .. } => 21,
         Event::Value { .. } => 22,
+        Event::Gap { .. } => 23,
         Event::Answer { .. } => panic!("what a program asks is shown to nobody"),
     }
 }
@@ -112,6 +113,7 @@ fn talk() -> Vec<Event> {
         Event::Left { channel: channel("rust") },
         Event::Healed { channel: channel("rust"), members: vec![nick("alice"), nick("bob")] },
         Event::Healed { channel: channel("rust"), members: Vec::new() },
+        Event::Gap { channel: channel("rust") },
         Event::Renamed { nick: nick("alice2"), was: nick("alice"), holder: node(7001) },
         Event::Error { command: "msg".into(), message: "nobody is called eve".into() },
         Event::Error { command: "node".into(), message: "the nick alice is taken; alice2 is free".into() },
