@@ -7,8 +7,9 @@
 #[expect(dead_code, reason = "the tests in `processes` use the rest")]
 mod fleet;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use chord_chat::cli::Options;
 use chord_chat::http::HealthOptions;
@@ -75,11 +76,13 @@ fn the_unit_starts_the_program_as_it_can_be_started() {
 
 /// Addresses of this machine that nothing listens at: each on an address of its own, which nobody else takes.
 fn addresses(count: u8) -> Vec<SocketAddr> {
+    static TAKEN: AtomicU8 = AtomicU8::new(0);
     let [.., low, lowest] = std::process::id().to_be_bytes();
-    let free = |i: u8| {
-        TcpListener::bind((std::net::Ipv4Addr::new(127, 100 + i, low, lowest), 0)).unwrap().local_addr()
+    let free = |_| {
+        let ip = Ipv4Addr::new(127, 100 + TAKEN.fetch_add(1, Ordering::Relaxed), low, lowest);
+        TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap()
     };
-    (0..count).map(|i| free(i).unwrap()).collect()
+    (0..count).map(free).collect()
 }
 
 /// Nodes that are all told to ask one another.

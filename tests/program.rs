@@ -100,7 +100,8 @@ fn wrong_usage_has_status_2_and_says_the_rule() {
 
 #[test]
 fn what_cannot_start_says_why_in_one_line_and_has_status_1() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Other tests listen at another address, and take no port there.
+    let taken = TcpListener::bind("127.0.0.2:0").unwrap();
     let taken_addr = taken.local_addr().unwrap().to_string();
     check_failure(&["--nick", "alice", "--addr", &taken_addr], "another program listens at");
     check_failure(

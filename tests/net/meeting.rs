@@ -116,7 +116,8 @@ async fn a_peer_that_refuses_because_it_calls_itself_but_does_not_is_unreachable
 async fn mail_is_read_before_the_timers_fire_after_the_process_was_stopped() {
     let mut a = Node::start(Config::default()).await;
     let (mut raw, peer) = Raw::welcomed(a.me).await;
-    a.command(Command::WakeAfter(Duration::from_millis(20))).await;
+    let began = Instant::now();
+    a.command(Command::WakeAfter(Duration::from_millis(500))).await;
     // The node has heard this, so its timer runs.
     raw.send(&Message::Note(0)).await;
     a.expect_note(peer, 0).await;
@@ -124,8 +125,7 @@ async fn mail_is_read_before_the_timers_fire_after_the_process_was_stopped() {
         raw.stream.try_write(&frame(&wire::encode(&Message::Note(n)))).unwrap();
     }
     // Nothing else runs on this thread meanwhile: so is a process that was stopped.
-    let stopped = Instant::now();
-    while stopped.elapsed() < Duration::from_millis(150) {
+    while began.elapsed() < Duration::from_millis(650) {
         std::hint::spin_loop();
     }
     for n in 1..=1_000 {

@@ -101,8 +101,8 @@ impl Raw {
     }
 }
 
-/// An address at which nobody listens.
+/// An address at which nobody listens: other tests do at another one, and take no port there.
 pub async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).await.unwrap();
     listener.local_addr().unwrap()
 }

@@ -131,7 +131,8 @@ fn a_port_in_use_and_a_foreign_address_are_refused() {
 fn each_bootstrap_that_fails_gives_its_reason() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap().to_string();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Other tests listen at another address, and take no port there.
+    let closed = TcpListener::bind("127.0.0.2:0").unwrap();
     let address = closed.local_addr().unwrap().to_string();
     drop(closed);
     let begin = ["--addr", "127.0.0.1:0", "--bootstrap"];

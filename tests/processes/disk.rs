@@ -355,7 +355,8 @@ fn an_empty_file_is_told_of_and_a_missing_one_is_not() {
 #[test]
 fn damage_is_told_of_although_the_start_fails() {
     let first = Node::first("first");
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Other tests listen at another address, and take no port there.
+    let nobody = TcpListener::bind("127.0.0.2:0").unwrap().local_addr().unwrap();
     for (bootstrap, why) in [(first.addr(), "is taken"), (nobody, "no node of a ring was found")] {
         let home = Home::new("first", None);
         fs::write(home.file(), "no such file").unwrap();
