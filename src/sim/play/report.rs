@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::Plan;
 use crate::sim::chat::{Lost, Promise, Seen};
 
+/// With how many decimals a number is tried that is to be as short as it was typed.
+const DECIMALS_MAX: usize = 12;
+
 /// What came of a play.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
@@ -55,11 +58,10 @@ impl Report {
     pub fn command(&self) -> String {
         let Plan { nodes, seed, length, kills, freezes, split, loss, .. } = &self.plan;
         let Plan { restarts, blackouts, duplicates, .. } = &self.plan;
-        let minutes = length.as_secs_f64() / 60.0;
+        let (minutes, loss) = (minutes(*length), percent(*loss));
         let split = time(split.unwrap_or_default());
         let mut command = format!(
-            "chat sim --nodes {nodes} --seed {seed} --minutes {minutes} --kill {kills} --freeze {freezes} --split {split} --loss {}%",
-            loss * 100.0
+            "chat sim --nodes {nodes} --seed {seed} --minutes {minutes} --kill {kills} --freeze {freezes} --split {split} --loss {loss}%"
         );
         if 0 < *restarts {
             command += &format!(" --restart {restarts}");
@@ -68,7 +70,7 @@ impl Report {
             command += &format!(" --blackout {blackouts}");
         }
         if 0.0 < *duplicates {
-            command += &format!(" --duplicate {}%", duplicates * 100.0);
+            command += &format!(" --duplicate {}%", percent(*duplicates));
         }
         command
     }
@@ -102,9 +104,9 @@ impl fmt::Display for Report {
         if let Some(split) = split {
             write!(f, ", cut in two for {} s", split.as_secs_f64())?;
         }
-        write!(f, ", {} % of the messages between nodes lost", loss * 100.0)?;
+        write!(f, ", {} % of the messages between nodes lost", percent(*loss))?;
         if 0.0 < *duplicates {
-            write!(f, ", {} % doubled", duplicates * 100.0)?;
+            write!(f, ", {} % doubled", percent(*duplicates))?;
         }
         writeln!(f)?;
         for fault in self.not_played() {
@@ -155,6 +157,26 @@ fn length(length: Duration) -> String {
     if seconds < 60.0 { format!("{} s", tenths(seconds)) } else { format!("{} min", tenths(seconds / 60.0)) }
 }
 
+/// A part as it was typed in percent, so that it is read as the same part again.
+fn percent(part: f64) -> String {
+    shortest(part * 100.0, |percent| percent / 100.0 == part)
+}
+
+/// A length as it was typed in minutes.
+fn minutes(length: Duration) -> String {
+    let is_same = |minutes: f64| Duration::try_from_secs_f64(minutes * 60.0) == Ok(length);
+    shortest(length.as_secs_f64() / 60.0, is_same)
+}
+
+/// The number with the fewest digits that means the same as `about`, which was calculated and may differ in the last
+/// one.
+fn shortest(about: f64, is_same: impl Fn(f64) -> bool) -> String {
+    let rounded = (0..=DECIMALS_MAX).map(|decimals| format!("{about:.decimals$}"));
+    let nearest = [about, about.next_up(), about.next_down()].map(|number| number.to_string());
+    let means_the_same = |text: &String| text.parse().is_ok_and(&is_same);
+    rounded.chain(nearest).find(means_the_same).unwrap_or_else(|| about.to_string())
+}
+
 /// A time as it is written on the command line.
 fn time(time: Duration) -> String {
     match time.subsec_nanos() {
@@ -179,6 +201,26 @@ mod tests {
         assert!(report(short.clone()).command().contains("--minutes 0.01 --kill 0 --freeze 0 --split 200ms"));
         let more = Plan { restarts: 2, blackouts: 1, duplicates: 0.01, ..short };
         assert!(report(more).command().ends_with("--loss 5% --restart 2 --blackout 1 --duplicate 1%"));
+    }
+
+    #[test]
+    fn percents_and_minutes_stand_as_they_were_typed() {
+        let typed = (0..=100).map(|percent| percent.to_string());
+        let fractions = ["0.1", "0.07", "0.5", "1.1", "2.5", "6.9", "7.3", "12.34", "33.333", "0.0000001"];
+        for text in typed.chain(fractions.map(str::to_owned)) {
+            let number: f64 = text.parse().unwrap();
+            let part = number / 100.0;
+            assert_eq!(percent(part), text);
+            let report = Report { plan: Plan { loss: part, ..Plan::default() }, ..Report::default() };
+            assert!(report.to_string().contains(&format!(", {text} % of the messages")), "{report}");
+            assert!(report.command().ends_with(&format!(" --loss {text}%")), "{}", report.command());
+            if 0.0 < number {
+                assert_eq!(minutes(Duration::from_secs_f64(number * 60.0)), text);
+            }
+        }
+        for part in [1.0 / 3.0, 0.1 + 0.2, std::f64::consts::PI / 100.0] {
+            assert!((percent(part).parse::<f64>().unwrap() / 100.0 - part).abs() <= f64::EPSILON * part);
+        }
     }
 
     #[test]
