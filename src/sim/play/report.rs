@@ -54,6 +54,12 @@ impl Report {
         self.broken.get(&promise).copied().unwrap_or_default()
     }
 
+    /// How often promises were broken that have no line of their own.
+    fn otherwise_broken(&self) -> u64 {
+        let has_line = |promise: Promise| [Promise::Once, Promise::Order].contains(&promise);
+        self.broken.iter().filter(|(promise, _)| !has_line(**promise)).map(|(_, count)| count).sum()
+    }
+
     /// The command that plays the same again.
     pub fn command(&self) -> String {
         let Plan { nodes, seed, length, kills, freezes, split, loss, .. } = &self.plan;
@@ -120,13 +126,7 @@ impl fmt::Display for Report {
         writeln!(f, "  not shown to a member {:>8}", self.lost.showings)?;
         writeln!(f, "  doubled               {:>8}", self.broken(Promise::Once))?;
         writeln!(f, "  out of order          {:>8}", self.broken(Promise::Order))?;
-        let others =
-            [Promise::Said, Promise::Left, Promise::State, Promise::Kept, Promise::Name, Promise::Ring];
-        writeln!(
-            f,
-            "  otherwise wrong       {:>8}",
-            others.map(|promise| self.broken(promise)).iter().sum::<u64>()
-        )?;
+        writeln!(f, "  otherwise wrong       {:>8}", self.otherwise_broken())?;
         writeln!(f, "  longest time without a working root {:.2} s", self.outage.as_secs_f64())?;
         let ring = if self.nodes == 1 {
             "ring of 1 node".to_owned()
@@ -201,6 +201,32 @@ mod tests {
         assert!(report(short.clone()).command().contains("--minutes 0.01 --kill 0 --freeze 0 --split 200ms"));
         let more = Plan { restarts: 2, blackouts: 1, duplicates: 0.01, ..short };
         assert!(report(more).command().ends_with("--loss 5% --restart 2 --blackout 1 --duplicate 1%"));
+    }
+
+    #[test]
+    fn every_broken_promise_is_counted_in_one_line() {
+        let promises = [
+            Promise::Said,
+            Promise::Once,
+            Promise::Order,
+            Promise::Left,
+            Promise::State,
+            Promise::Kept,
+            Promise::Value,
+            Promise::Name,
+            Promise::Ring,
+        ];
+        for promise in promises {
+            let text = Report { broken: [(promise, 7)].into(), ..Report::default() }.to_string();
+            let line = match promise {
+                Promise::Once => "doubled",
+                Promise::Order => "out of order",
+                _ => "otherwise wrong",
+            };
+            let counted: Vec<_> = text.lines().filter(|line| line.ends_with("       7")).collect();
+            assert_eq!(counted.len(), 1, "{promise:?}: {text}");
+            assert!(counted[0].trim_start().starts_with(line), "{promise:?}: {text}");
+        }
     }
 
     #[test]
