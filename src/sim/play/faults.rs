@@ -202,7 +202,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
                     self.starts_again(node);
                 }
             }
-            self.network.run_for(START_AGAIN);
+            self.run_for(START_AGAIN);
         }
     }
 }

@@ -161,8 +161,8 @@ struct Play<F> {
 /// How long channels were without a root that works.
 #[derive(Default)]
 struct Outage {
-    /// Since when each one is, if it is.
-    since: [Option<Time>; cast::CHANNELS.len()],
+    /// When the root of each one was seen to work last, or it was looked for first.
+    worked: [Option<Time>; cast::CHANNELS.len()],
     longest: Duration,
 }
 
@@ -247,8 +247,7 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         let pause = cast::pause(&self.plan);
         let mut next_act = start;
         while self.network.now() < end {
-            self.network.run_for(LOOK_EVERY);
-            self.look_at_roots();
+            self.run_for(LOOK_EVERY);
             let now = self.network.now();
             while let Some(&(_, fault)) = self.faults.last().filter(|(at, _)| *at <= now) {
                 self.faults.pop();
@@ -266,17 +265,56 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         (self.tell.borrow_mut())(Told { at, what: What::Fault(what) });
     }
 
+    /// Lets everything happen for so long, and looks at the roots meanwhile.
+    fn run_for(&mut self, duration: Duration) {
+        let end = self.network.now() + duration;
+        while self.network.now() < end {
+            self.network.run_until(end.min(self.network.now() + LOOK_EVERY));
+            self.look_at_roots();
+        }
+    }
+
     /// Looks whether each channel has a root that works, in each part of the network.
     fn look_at_roots(&mut self) {
         let now = self.network.now();
-        for (channel, since) in cast::CHANNELS.iter().zip(&mut self.outage.since) {
-            if works(&self.network, self.salt, channel) {
-                *since = None;
+        for (i, channel) in cast::CHANNELS.iter().enumerate() {
+            if self.works(channel) {
+                self.outage.worked[i] = Some(now);
             } else {
-                let began = *since.get_or_insert(now);
-                self.outage.longest = self.outage.longest.max(now.since(began));
+                let worked = *self.outage.worked[i].get_or_insert(now);
+                self.outage.longest = self.outage.longest.max(now.since(worked));
             }
         }
+    }
+
+    /// Whether the node that should be the root of a channel is, in each part of the network.
+    fn works(&self, channel: &str) -> bool {
+        let name = channel.parse().expect("the channels of a play have good names");
+        let key = RecordKey::Channel(name).id();
+        let parts = if self.salt.is_some() { 0..2 } else { 0..1 };
+        parts.into_iter().all(|wanted| {
+            let is_in = |node: NodeHandle| self.salt.is_none_or(|salt| part(salt, node) == wanted);
+            let is_there = |node: &&Node| {
+                let me = node.chord().me();
+                is_in(me) && !self.network.is_frozen(me) && node.chord().is_in_ring()
+            };
+            let distance = |node: &&Node| key.distance_to(node.chord().me().id());
+            match self.network.machines().filter(is_there).min_by_key(distance) {
+                Some(root) => root.chord().is_root(key) == Some(true) && root.records().is_ready(key),
+                None => !self.is_missed_by_any(is_in),
+            }
+        })
+    }
+
+    /// Whether there is anyone, of some nodes, who misses a root where nobody is in the ring: whoever stands still, is
+    /// starting, or is to be started again.
+    fn is_missed_by_any(&self, is_meant: impl Fn(NodeHandle) -> bool) -> bool {
+        let returns = self.faults.iter().filter_map(|(_, fault)| match fault {
+            Fault::Return(node) => Some(*node),
+            _ => None,
+        });
+        let mut returns = returns.filter(|&node| !self.cast.has_exited(node));
+        returns.any(&is_meant) || self.network.machines().any(|node| is_meant(node.chord().me()))
     }
 
     /// The faults stop, and after a while everything must be as it should.
@@ -288,11 +326,11 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
         self.note("the faults stop");
         let (begin, deadline) = (self.network.now(), self.network.now() + FREEZE + REST);
         let oracle = Rc::clone(&self.oracle);
-        let mut last = Ok(());
-        self.network.poll_until(deadline, LOOK_FOR_REST_EVERY, |network| {
-            last = oracle.borrow().check_long_rest(network);
-            last.is_ok()
-        });
+        let mut last = oracle.borrow().check_long_rest(&self.network);
+        while last.is_err() && self.network.now() < deadline {
+            self.run_for(LOOK_FOR_REST_EVERY.min(deadline.since(self.network.now())));
+            last = oracle.borrow().check_long_rest(&self.network);
+        }
         self.report.rest_after = self.network.now().since(begin);
         if let Err(why) = last {
             self.report.unrest = Some(why);
@@ -319,22 +357,4 @@ impl<F: FnMut(Told<'_>) + 'static> Play<F> {
 /// In which of two parts a node is.
 fn part(salt: u8, node: NodeHandle) -> u32 {
     (node.id().as_bytes()[0] ^ salt).count_ones() % 2
-}
-
-/// Whether the node that should be the root of a channel is, in each part of the network.
-fn works(network: &Network<Node>, salt: Option<u8>, channel: &str) -> bool {
-    let name = channel.parse().expect("the channels of a play have good names");
-    let key = RecordKey::Channel(name).id();
-    let parts = if salt.is_some() { 0..2 } else { 0..1 };
-    parts.into_iter().all(|wanted| {
-        let is_there = |node: &&Node| {
-            let me = node.chord().me();
-            salt.is_none_or(|salt| part(salt, me) == wanted) && !network.is_frozen(me)
-        };
-        let distance = |node: &&Node| key.distance_to(node.chord().me().id());
-        let there = network.machines().filter(is_there).filter(|node| node.chord().is_in_ring());
-        there
-            .min_by_key(distance)
-            .is_none_or(|root| root.chord().is_root(key) == Some(true) && root.records().is_ready(key))
-    })
 }

@@ -30,7 +30,8 @@ pub struct Report {
     pub unrest: Option<String>,
     /// How long after the faults stopped everything was as it should be, to 2 s.
     pub rest_after: Duration,
-    /// The longest time that a channel had no root that works, in some part of the network, to 50 ms.
+    /// The longest time that a channel had no root that works, in some part of the network, to 50 ms: from the first
+    /// fault until there is rest.
     pub outage: Duration,
     /// How many nodes were killed.
     pub killed: u32,

@@ -27,6 +27,42 @@ fn without_a_mistake_nothing_is_noticed() {
     }
 }
 
+/// What happened to the nodes in a play, and what came of it.
+fn faults(plan: &Plan) -> (Vec<(Duration, String)>, Report) {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let tell = Rc::clone(&told);
+    let report = play(plan, move |Told { at, what }| {
+        if let What::Fault(what) = what {
+            tell.borrow_mut().push((at, what.to_owned()));
+        }
+    });
+    (told.take(), report)
+}
+
+/// When this happened first.
+fn first(faults: &[(Duration, String)], what: &str) -> Duration {
+    faults.iter().find(|(_, told)| told.contains(what)).expect("it happened").0
+}
+
+#[test]
+fn while_all_nodes_are_down_no_channel_has_a_root_that_works() {
+    for seed in 0..PLAYS {
+        let length = Duration::from_secs(60);
+        let (told, report) = faults(&Plan { nodes: 4, seed, length, blackouts: 1, ..Plan::default() });
+        assert!(report.is_kept(), "{report}");
+        let dark = first(&told, "is started again") - first(&told, "all nodes are killed");
+        assert!(Duration::ZERO < dark && dark <= report.outage, "dark for {dark:?}: {report}");
+    }
+}
+
+#[test]
+fn roots_are_looked_at_until_there_is_rest() {
+    let (nodes, length) = (3, Duration::from_secs(1));
+    let report = play(&Plan { nodes, length, freezes: nodes, ..Plan::default() }, |_| {});
+    assert!(report.is_kept(), "{report}");
+    assert!(report.froze == nodes && FREEZE - length < report.outage, "all stand still at once: {report}");
+}
+
 #[test]
 fn the_oracle_notices_what_is_acknowledged_sooner() {
     is_noticed(Mutant::AcknowledgesSooner, |report| report.broken.contains_key(&Promise::Kept));
