@@ -79,14 +79,10 @@ fn end(result: anyhow::Result<()>) -> ExitCode {
 
 /// `chat sim`.
 fn main_of_sim() -> ExitCode {
-    match simulate::run(&simulate::Options::of_process()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "chat: the report cannot be written: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    simulate::run(&simulate::Options::of_process()).unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "chat: the report cannot be written: {error}");
+        ExitCode::FAILURE
+    })
 }
 
 fn run(options: &Options) -> anyhow::Result<()> {

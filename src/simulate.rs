@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::repl::known::Known;
 use crate::repl::session::Render;
 use crate::repl::text::Text;
 use crate::sim::START;
-use crate::sim::play::{LENGTH_MAX, NODES, Plan, Told, What, play};
+use crate::sim::play::{LENGTH_MAX, NODES, Plan, Report, Told, What, play};
 use crate::time::Time;
 
 /// For how long the network is cut unless the user says so, or the play is short.
@@ -135,35 +136,47 @@ impl Options {
     }
 }
 
-/// Plays, tells on standard output, and returns whether every promise was kept.
+/// Hears what happens in a play.
+type Tell = Box<dyn FnMut(Told<'_>)>;
+
+/// Plays, tells on standard output, and returns the exit status: whether every promise was kept.
 ///
 /// How far the play is stands on standard error, if that is a terminal.
 ///
 /// # Errors
 ///
 /// If standard output cannot be written.
-pub fn run(options: &Options) -> io::Result<bool> {
+pub fn run(options: &Options) -> io::Result<ExitCode> {
+    run_on(options, play, io::stdout())
+}
+
+fn run_on(
+    options: &Options,
+    play: impl FnOnce(&Plan, Tell) -> Report,
+    mut out: impl Write,
+) -> io::Result<ExitCode> {
     let story = options.verbose.then(|| Arc::new(Mutex::new(Story::new())));
     let teller = story.clone();
     let mut progress = (story.is_none() && io::stderr().is_terminal())
         .then(|| Progress::new(io::stderr(), options.nodes * COMING + options.minutes));
-    let report = play(&options.plan(), move |told| {
+    let tell = move |told: Told<'_>| {
         if let Some(progress) = &mut progress {
             progress.tell(told.at);
         }
         if let Some(story) = &teller {
             story.lock().unwrap_or_else(std::sync::PoisonError::into_inner).tell(told);
         }
-    });
+    };
+    let report = play(&options.plan(), Box::new(tell));
     let told = match story {
         Some(story) => story.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finish(),
         None => Ok(()),
     };
-    let mut out = io::stdout().lock();
     match told.and_then(|()| writeln!(out, "{report}")).and_then(|()| out.flush()) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(report.is_kept()),
+        _ if report.is_kept() => Ok(ExitCode::SUCCESS),
+        _ => Ok(ExitCode::FAILURE),
     }
 }
 
@@ -306,6 +319,8 @@ fn percent(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::records::Mutant;
+    use crate::sim::play::play_with;
 
     fn parse(arguments: &str) -> Result<Options, clap::Error> {
         Options::try_from_arguments(format!("sim {arguments}").split_whitespace())
@@ -339,6 +354,23 @@ mod tests {
         assert_eq!(split("--minutes 5"), SPLIT);
         assert_eq!(split("--minutes 0.5"), Duration::from_secs(10), "a short play is cut for shorter");
         assert_eq!(split("--minutes 1 --split 60s"), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_broken_promise_is_a_failure_and_the_command_plays_the_same_again() {
+        let run = |options: &Options| {
+            let mut written = Vec::new();
+            let play = |plan: &Plan, tell| play_with(Mutant::MarksAllAsLate, plan, tell);
+            let status = run_on(options, play, &mut written).unwrap();
+            (status, String::from_utf8(written).unwrap())
+        };
+        let (status, report) = run(&parse("--nodes 4 --seed 5 --minutes 0.3 --loss 7% --freeze 0").unwrap());
+        assert_eq!(status, ExitCode::FAILURE);
+        let last = report.lines().last().unwrap();
+        let command = last.strip_prefix("A promise was broken. The same again: chat sim ").unwrap();
+        assert!(report.lines().any(|line| line.starts_with("  at ")), "what was broken is told: {report}");
+        let again = parse(command).unwrap();
+        assert_eq!(run(&again), (status, report));
     }
 
     #[test]

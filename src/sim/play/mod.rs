@@ -137,6 +137,12 @@ pub fn play(plan: &Plan, tell: impl FnMut(Told<'_>) + 'static) -> Report {
     Play::new(plan, tell).through()
 }
 
+/// Plays a chat in which all nodes make the same mistake.
+#[cfg(test)]
+pub(crate) fn play_with(mutant: Mutant, plan: &Plan, tell: impl FnMut(Told<'_>) + 'static) -> Report {
+    Play { mutant: Some(mutant), ..Play::new(plan, tell) }.through()
+}
+
 struct Play<F> {
     plan: Plan,
     network: Network<Node>,

@@ -12,7 +12,7 @@ fn reports(mutant: Option<Mutant>) -> impl Iterator<Item = Report> {
         let length = Duration::from_secs(60);
         let split = Some(Duration::from_secs(10));
         let plan = Plan { nodes: 8, seed, length, kills: 1, freezes: 1, split, ..Plan::default() };
-        Play { mutant, ..Play::new(&plan, |_| {}) }.through()
+        mutant.map_or_else(|| play(&plan, |_| {}), |mutant| play_with(mutant, &plan, |_| {}))
     })
 }
 
