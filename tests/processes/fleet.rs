@@ -1,6 +1,5 @@
 //! Processes of `chat --json`: started, talked to, killed, and ended when a test is over.
 
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -373,21 +372,21 @@ pub fn ring_of(count: usize) -> Vec<Node> {
 /// Waits until every node knows its true place among `nodes`, which are all nodes of the ring.
 pub fn wait_for_ring(nodes: &mut [Node]) {
     nodes.sort_by_key(Node::id);
-    let ids: VecDeque<String> = nodes.iter().map(|node| node.id().to_string()).collect();
-    for (place, node) in nodes.iter_mut().enumerate() {
-        let mut others = ids.clone();
-        others.rotate_left(place);
-        others.pop_front();
-        wait_until(&format!("the ring around {}", node.nick), || is_right(&node.ring(), &others));
+    let ids: Vec<Id> = nodes.iter().map(Node::id).collect();
+    for node in nodes {
+        wait_until(&format!("the ring around {}", node.nick), || is_in_place(node, &ids));
     }
 }
 
-/// Whether a node's ring is as it should be, when `others` are the other nodes, from its successor on.
-fn is_right(ring: &Value, others: &VecDeque<String>) -> bool {
+/// Whether a node's ring is as it should be, where all nodes of the ring have these ids, in their order.
+pub fn is_in_place(node: &mut Node, ids: &[Id]) -> bool {
+    let ring = node.ring();
+    let place = ids.iter().position(|id| *id == node.id()).expect("the node is in the ring");
+    let others: Vec<String> = ids[place + 1..].iter().chain(&ids[..place]).map(Id::to_string).collect();
     let id = |node: &Value| node["id"].as_str().map(str::to_owned);
     let successors: Option<Vec<String>> = ring["successors"].as_array().unwrap().iter().map(id).collect();
     let expected: Vec<String> = others.iter().take(SUCCESSORS).cloned().collect();
-    id(&ring["predecessor"]) == others.back().cloned() && successors == Some(expected)
+    id(&ring["predecessor"]) == others.last().cloned() && successors == Some(expected)
 }
 
 /// Asks until the answer is yes.
