@@ -8,4 +8,5 @@ mod history;
 mod mail;
 mod names;
 mod town;
+mod unanswered;
 mod values;
