@@ -8,5 +8,6 @@ mod history;
 mod mail;
 mod names;
 mod town;
+mod twice;
 mod unanswered;
 mod values;
