@@ -2,6 +2,8 @@
 //!
 //! Each question has a ticket, and its answer goes to whoever holds that: see [`Event::Answer`].
 
+use std::time::Duration;
+
 use super::command::{Command, Refusal};
 use super::event::{Event, MessageId, Recipient};
 use super::payload::Payload;
@@ -15,6 +17,10 @@ use crate::records::RecordKey;
 use crate::records::channel::Entry;
 use crate::records::name::{ChannelName, Nick};
 use crate::records::value::ValueKey;
+
+/// How long a way may take of which a program asks: as long as it takes to notice two silent nodes, and less than a
+/// program waits.
+pub const WAY_TIME_MAX: Duration = Duration::from_millis(2400);
 
 /// Names a question, so that its answer finds who has asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,11 +142,11 @@ impl Chat {
             Ask::Put(key, value) => {
                 cx.ask_root(&RecordKey::Value(key.clone()), Payload::Put(Put { key, value }))
             }
-            Ask::Find { key, linear } => cx.chord.trace(cx.now, key, linear),
+            Ask::Find { key, linear } => cx.chord.trace_within(cx.now, key, linear, WAY_TIME_MAX),
             // Whoever goes on until the one before itself has met everyone.
             Ask::Ring => {
                 let last = cx.chord.predecessor().unwrap_or(self.me);
-                cx.chord.trace(cx.now, last.id(), true)
+                cx.chord.trace_within(cx.now, last.id(), true, WAY_TIME_MAX)
             }
             Ask::Survey { node, known } => cx.chord.request_to(cx.now, node, Payload::Survey { known }),
             Ask::Channels => {

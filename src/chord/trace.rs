@@ -65,7 +65,7 @@ pub enum DeadEnd {
     NobodyNearer,
     /// Too many nodes did not answer.
     NoAnswer,
-    /// The way is longer than is allowed.
+    /// The way is longer than is allowed, or takes longer.
     TooLong,
     /// Too many traces are under way.
     TooMany,
@@ -76,7 +76,7 @@ impl fmt::Display for DeadEnd {
         f.write_str(match self {
             DeadEnd::NobodyNearer => "the last node does not know yet who is nearer; try again",
             DeadEnd::NoAnswer => "too many nodes did not answer",
-            DeadEnd::TooLong => "the way is too long",
+            DeadEnd::TooLong => "the way is too long, or takes too long",
             DeadEnd::TooMany => "too many traces are under way",
         })
     }
@@ -97,11 +97,14 @@ pub(super) struct Trace {
     asked: NodeHandle,
     since: Time,
     deadline: Time,
+    /// When whoever wants the way is told as much of it as is known, if they do not wait until the deadline.
+    told_at: Option<Time>,
 }
 
 impl Trace {
     pub(super) fn next_wakeup(&self) -> Time {
-        self.deadline.min(self.since + HOP_SILENCE)
+        let next = self.deadline.min(self.since + HOP_SILENCE);
+        self.told_at.map_or(next, |at| at.min(next))
     }
 }
 
@@ -111,12 +114,30 @@ impl<P: Clone> Chord<P> {
         self.trace_from(now, self.me, key, linear)
     }
 
+    /// The same for who does not wait longer than `limit`: then the way ends with what is known of it.
+    pub fn trace_within(&mut self, now: Time, key: Id, linear: bool, limit: Duration) -> Number {
+        self.begin_trace(now, self.me, key, linear, Some(limit))
+    }
+
     /// The same from `first` on, which is in the ring; this node need not be.
     pub fn trace_from(&mut self, now: Time, first: NodeHandle, key: Id, linear: bool) -> Number {
+        self.begin_trace(now, first, key, linear, None)
+    }
+
+    fn begin_trace(
+        &mut self,
+        now: Time,
+        first: NodeHandle,
+        key: Id,
+        linear: bool,
+        limit: Option<Duration>,
+    ) -> Number {
         self.set_time(now);
         let id = self.new_number();
         let way = Way { key, linear, hops: Vec::new(), silent: Vec::new(), end: Err(DeadEnd::NobodyNearer) };
-        let trace = Trace { way, asked: first, since: self.now, deadline: self.now + TRACE_DEADLINE };
+        let deadline = self.now + TRACE_DEADLINE;
+        let told_at = limit.map(|limit| self.now + limit);
+        let trace = Trace { way, asked: first, since: self.now, deadline, told_at };
         if self.traces.len() == TRACES_MAX {
             self.end_trace(id, trace, Err(DeadEnd::TooMany));
         } else {
@@ -229,8 +250,23 @@ impl<P: Clone> Chord<P> {
             .map(|(&id, _)| id)
             .collect();
         for id in late {
+            self.end_untimely(id);
             self.go_around(id);
         }
+    }
+
+    /// Tells as much of a way as is known, if nobody waits for more of it.
+    fn end_untimely(&mut self, id: Number) {
+        let is_due = |trace: &Trace| trace.told_at.is_some_and(|at| at <= self.now);
+        if !self.traces.get(&id).is_some_and(is_due) {
+            return;
+        }
+        let Some(mut trace) = self.traces.remove(&id) else { return };
+        // Whoever was asked only just now is not silent yet.
+        if trace.since + HOP_SILENCE <= self.now {
+            trace.way.silent.push(trace.asked);
+        }
+        self.end_trace(id, trace, Err(DeadEnd::TooLong));
     }
 
     pub(super) fn trace_failed_at(&mut self, peer: NodeHandle) {

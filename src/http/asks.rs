@@ -1,29 +1,44 @@
 //! The questions under way: each answer finds the request that waits for it.
+//!
+//! here -> node: the question to a root
+//! here -> node: the way to that root, if no answer comes soon: so it is known who is silent when none comes at all
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::chat::ask::{Answer, Ask, Ticket};
-use crate::id::NodeHandle;
+use crate::chord::Failure;
+use crate::chord::trace::Way;
+use crate::id::{Id, NodeHandle};
 use crate::node::Command;
 
-/// How long a question may take; whoever asked is told then that nobody answers.
-pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
+/// How long a question may take; whoever asked is told then that nobody answers, also if they wait for 3 s only.
+pub(super) const ANSWER_TIME_MAX: Duration = Duration::from_millis(2800);
+
+/// After what time without an answer it is looked who is silent on the way to the root: such a way ends by itself
+/// before a question does.
+const LOOK_AFTER: Duration = Duration::from_millis(250);
+
+/// For how many questions that is looked at a time; the others are told that nobody answers.
+const LOOKS_MAX: usize = 16;
 
 /// How many questions may be under way: the user's own are not disturbed by more.
 const ASKS_MAX: usize = 256;
 
 /// Why a question was not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unanswered {
     /// Too many are under way.
     TooMany,
-    /// Nobody has answered in time.
+    /// This node has not answered in time.
     Late,
+    /// The root has not answered in time; the way there, as far as it is known.
+    Silent(Option<Box<Way>>),
     /// The node has stopped.
     Stopped,
 }
@@ -39,12 +54,13 @@ struct Waiting {
 pub struct Asks {
     commands: mpsc::Sender<Command>,
     waiting: Arc<Mutex<Waiting>>,
+    looks: Arc<Semaphore>,
 }
 
 impl Asks {
     /// Asks the node that takes these commands.
     pub fn new(commands: mpsc::Sender<Command>) -> Asks {
-        Asks { commands, waiting: Arc::default() }
+        Asks { commands, waiting: Arc::default(), looks: Arc::new(Semaphore::new(LOOKS_MAX)) }
     }
 
     /// The node has answered.
@@ -74,6 +90,43 @@ impl Asks {
         timeout(ANSWER_TIME_MAX, asked).await.unwrap_or(Err(Unanswered::Late))
     }
 
+    /// Asks the root of `id`; if it does not answer, it is told who is silent.
+    pub(super) async fn ask_root(&self, id: Id, ask: Ask) -> Result<Answer, Unanswered> {
+        let deadline = Instant::now() + ANSWER_TIME_MAX;
+        let mut asked = pin!(self.ask(ask));
+        let mut answer = timeout(LOOK_AFTER, &mut asked).await.ok();
+        if !answer.as_ref().is_none_or(is_of_silence) {
+            return answer.unwrap_or(Err(Unanswered::Late));
+        }
+        let mut looked = pin!(self.look_for_silent(id));
+        let mut way = None;
+        while answer.is_none() {
+            tokio::select! {
+                biased;
+                given = &mut asked => answer = Some(given),
+                found = &mut looked, if way.is_none() => way = Some(found),
+            }
+        }
+        match answer {
+            Some(answer) if !is_of_silence(&answer) => answer,
+            _ => {
+                let way = match way {
+                    Some(way) => way,
+                    None => timeout_at(deadline, looked).await.unwrap_or_default(),
+                };
+                Err(Unanswered::Silent(way))
+            }
+        }
+    }
+
+    async fn look_for_silent(&self, id: Id) -> Option<Box<Way>> {
+        let _place = self.looks.try_acquire().ok()?;
+        match self.ask(Ask::Find { key: id, linear: false }).await {
+            Ok(Answer::Way(way)) => Some(way),
+            _ => None,
+        }
+    }
+
     /// Unites the ring with that of another node, if that is in another; whether it comes to that shows later.
     pub async fn unite(&self, node: NodeHandle) {
         // A node that is not in its ring yet, or leaves it, has nothing to unite.
@@ -95,6 +148,11 @@ impl Asks {
     }
 }
 
+/// Whether it means that no root has answered.
+fn is_of_silence(answer: &Result<Answer, Unanswered>) -> bool {
+    matches!(answer, Err(Unanswered::Late) | Ok(Answer::Failed(Failure::NoAnswer | Failure::Unreachable)))
+}
+
 /// Forgets a question when nobody waits for its answer any more, however that came about.
 struct Guard<'a> {
     asks: &'a Asks,
@@ -110,6 +168,7 @@ impl Drop for Guard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chord::trace::DeadEnd;
 
     fn asks() -> (Asks, mpsc::Receiver<Command>) {
         let (sender, commands) = mpsc::channel(ASKS_MAX * 2);
@@ -151,6 +210,60 @@ mod tests {
             std::task::Poll::Pending => std::task::Poll::Ready(None),
         })
         .await
+    }
+
+    /// Answers each way that is asked for with this one, and nothing else.
+    async fn lead(asks: &Asks, commands: &mut mpsc::Receiver<Command>, way: &Way) {
+        while let Some(command) = commands.recv().await {
+            if let Command::Ask(ticket, Ask::Find { key, linear: false }) = command {
+                assert_eq!(key, way.key);
+                asks.answered(ticket, Answer::Way(Box::new(way.clone())));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_silent_on_the_way_to_a_root_is_known_when_it_has_not_answered() {
+        let (asks, mut commands) = asks();
+        let node = NodeHandle::new(([127, 0, 0, 1], 4001).into());
+        let key = Id::hash("k");
+        let way =
+            Way { key, linear: false, hops: Vec::new(), silent: vec![node], end: Err(DeadEnd::TooLong) };
+        let get = || Ask::Get("k".parse().unwrap());
+        let begun = Instant::now();
+        let answer = tokio::select! {
+            answer = asks.ask_root(key, get()) => answer,
+            () = lead(&asks, &mut commands, &way) => unreachable!("it waits for more"),
+        };
+        assert_eq!(answer, Err(Unanswered::Silent(Some(Box::new(way.clone())))));
+        assert_eq!(begun.elapsed(), ANSWER_TIME_MAX);
+        // That the root cannot be reached is known at once, and then only the way is waited for.
+        let failing = async {
+            let Some(Command::Ask(first, Ask::Get(_))) = commands.recv().await else { panic!("a question") };
+            asks.answered(first, Answer::Failed(Failure::Unreachable));
+            lead(&asks, &mut commands, &way).await;
+        };
+        let answer = tokio::select! {
+            answer = asks.ask_root(key, get()) => answer,
+            () = failing => unreachable!("it waits for more"),
+        };
+        assert_eq!(answer, Err(Unanswered::Silent(Some(Box::new(way)))));
+        // Where the way is not found either, it is told in time all the same.
+        let begun = Instant::now();
+        assert_eq!(asks.ask_root(key, get()).await, Err(Unanswered::Silent(None)));
+        assert_eq!(begun.elapsed(), ANSWER_TIME_MAX);
+        assert_eq!(asks.under_way(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_root_that_answers_soon_is_the_only_one_that_is_asked() {
+        let (asks, mut commands) = asks();
+        let answering = async {
+            let Some(Command::Ask(ticket, _)) = commands.recv().await else { panic!("a question") };
+            asks.answered(ticket, Answer::Done);
+        };
+        let (answer, ()) = tokio::join!(asks.ask_root(Id::hash("k"), Ask::Channels), answering);
+        assert_eq!((answer, commands.try_recv().is_err()), (Ok(Answer::Done), true));
     }
 
     #[tokio::test]

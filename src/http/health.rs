@@ -17,12 +17,12 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// How long a node may take to answer: it gives up itself after 3 s.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
+/// How long a node may take to answer: it gives up itself a little sooner.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Ask a node that serves HTTP whether it is in the ring.
 ///
-/// Exit status: 0 it is, 1 it is not or does not answer within 4 s, 2 wrong usage.
+/// Exit status: 0 it is, 1 it is not or does not answer within 3 s, 2 wrong usage.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "chat health", bin_name = "chat health", version)]
 pub struct HealthOptions {

@@ -35,11 +35,8 @@ impl Refused {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "this node has not joined the ring yet, or is leaving it".to_owned(),
             ),
-            Answer::Failed(Failure::NoAnswer) => {
-                (StatusCode::GATEWAY_TIMEOUT, "the node that is responsible does not answer".to_owned())
-            }
-            Answer::Failed(Failure::Unreachable) => {
-                (StatusCode::GATEWAY_TIMEOUT, "the node that is responsible cannot be reached".to_owned())
+            Answer::Failed(Failure::NoAnswer | Failure::Unreachable) => {
+                return Refused::from(Unanswered::Silent(None));
             }
             Answer::Failed(Failure::TooMany) => return Refused::from(Unanswered::TooMany),
             Answer::Node(_)
@@ -59,10 +56,12 @@ impl Refused {
 
     /// The way does not end at a root.
     pub(super) fn dead_end(dead_end: DeadEnd, way: &Way) -> Refused {
-        let last = way.hops.last().map(|(node, _)| format!(", after {node}")).unwrap_or_default();
-        let silent: Vec<String> = way.silent.iter().map(NodeHandle::to_string).collect();
-        let silent =
-            if silent.is_empty() { String::new() } else { format!("; silent: {}", silent.join(", ")) };
+        let last = way.hops.last().map(|(node, _)| format!(", after {}", node.addr())).unwrap_or_default();
+        let silent = if way.silent.is_empty() {
+            String::new()
+        } else {
+            format!("; silent: {}", addresses(&way.silent))
+        };
         match dead_end {
             DeadEnd::TooMany => Refused::from(Unanswered::TooMany),
             DeadEnd::NobodyNearer => Refused::new(
@@ -73,10 +72,30 @@ impl Refused {
                 StatusCode::GATEWAY_TIMEOUT,
                 format!("too many nodes do not answer{last}{silent}"),
             ),
-            DeadEnd::TooLong => {
-                Refused::new(StatusCode::GATEWAY_TIMEOUT, format!("the way is too long{last}"))
-            }
+            DeadEnd::TooLong => Refused::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                format!("the way is too long, or takes too long{last}{silent}"),
+            ),
         }
+    }
+}
+
+fn not_answered(who: &str) -> String {
+    format!("{who} not answered within {} s", ANSWER_TIME_MAX.as_secs_f64())
+}
+
+/// Where these nodes are.
+pub(super) fn addresses(nodes: &[NodeHandle]) -> String {
+    nodes.iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Who has not answered, as far as the way to the root tells it.
+fn who_is_silent(way: Option<&Way>) -> String {
+    match way {
+        Some(Way { silent, .. }) if silent.len() == 1 => format!("{} has", addresses(silent)),
+        Some(Way { silent, .. }) if !silent.is_empty() => format!("{} have", addresses(silent)),
+        Some(Way { end: Ok(root), .. }) => format!("{}, which is responsible, has", root.addr()),
+        _ => "the node that is responsible has".to_owned(),
     }
 }
 
@@ -87,12 +106,9 @@ impl From<Unanswered> for Refused {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many questions are under way; try again in a moment",
             ),
-            Unanswered::Late => {
-                let seconds = ANSWER_TIME_MAX.as_secs();
-                Refused::new(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    format!("the node that is responsible has not answered within {seconds} s"),
-                )
+            Unanswered::Late => Refused::new(StatusCode::GATEWAY_TIMEOUT, not_answered("this node has")),
+            Unanswered::Silent(way) => {
+                Refused::new(StatusCode::GATEWAY_TIMEOUT, not_answered(&who_is_silent(way.as_deref())))
             }
             Unanswered::Stopped => Refused::new(StatusCode::SERVICE_UNAVAILABLE, "this node has stopped"),
         }
@@ -259,4 +275,29 @@ impl From<&Way> for Peers {
 
 fn hops(way: &Way) -> Vec<Hop> {
     way.hops.iter().map(|(at, took)| hop(at, *took)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id;
+
+    #[test]
+    fn who_is_silent_is_named_as_far_as_the_way_tells_it() {
+        let node = |port: u16| NodeHandle::new(([127, 0, 0, 1], port).into());
+        let said = |silent: &[NodeHandle], end| {
+            let way =
+                Way { key: Id::hash("k"), linear: false, hops: Vec::new(), silent: silent.to_vec(), end };
+            Refused::from(Unanswered::Silent(Some(Box::new(way)))).reason
+        };
+        let late = "not answered within 2.8 s";
+        assert_eq!(said(&[node(1)], Ok(node(2))), format!("127.0.0.1:1 has {late}"));
+        let two = [node(1), node(3)];
+        assert_eq!(said(&two, Err(DeadEnd::TooLong)), format!("127.0.0.1:1, 127.0.0.1:3 have {late}"));
+        assert_eq!(said(&[], Ok(node(2))), format!("127.0.0.1:2, which is responsible, has {late}"));
+        let unknown = Refused::from(Unanswered::Silent(None)).reason;
+        assert_eq!(unknown, format!("the node that is responsible has {late}"));
+        assert_eq!(said(&[], Err(DeadEnd::NobodyNearer)), unknown);
+        assert_eq!(Refused::from(Unanswered::Late).reason, format!("this node has {late}"));
+    }
 }

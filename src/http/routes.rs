@@ -13,14 +13,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get, post, put};
 use serde::{Deserialize, Serialize};
 use tokio::net::lookup_host;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asks::{ANSWER_TIME_MAX, Unanswered};
 use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Written};
 use super::serve::Site;
 use super::{events, guard, metrics, page, talk, views, watch};
 use crate::chat::ask::{Answer, Ask};
-use crate::id::NodeHandle;
+use crate::id::{Id, NodeHandle};
 use crate::json::node;
 use crate::records::RecordKey;
 use crate::records::value::{NotAKey, VALUE_BYTES_MAX, ValueKey};
@@ -85,17 +85,19 @@ pub(super) fn router(site: Site) -> Router {
 }
 
 async fn node_info(State(site): State<Site>) -> Reply<Json<NodeInfo>> {
+    let deadline = Instant::now() + ANSWER_TIME_MAX;
     let about = match site.asks.ask(Ask::Node).await? {
         Answer::Node(about) => *about,
         other => return Err(Refused::other(other)),
     };
-    let connections = timeout(ANSWER_TIME_MAX, site.traffic.connections()).await;
+    let connections = timeout_at(deadline, site.traffic.connections()).await;
     let connections = connections.map_err(|_| Unanswered::Late)?.ok_or(Unanswered::Stopped)?;
     Ok(Json(NodeInfo::new(about, &site.traffic, &connections)))
 }
 
 async fn get_value(State(site): State<Site>, Part(key): Part, headers: HeaderMap) -> Reply<Response> {
-    let (value, root) = match site.asks.ask(Ask::Get(read_key(&key)?)).await? {
+    let asked = read_key(&key)?;
+    let (value, root) = match site.asks.ask_root(id_of(&asked), Ask::Get(asked)).await? {
         Answer::Value { value: Some(value), root } => (value, root),
         Answer::Value { value: None, .. } => {
             return Err(Refused::new(StatusCode::NOT_FOUND, format!("{key} has no value")));
@@ -133,7 +135,8 @@ async fn delete_value(State(site): State<Site>, Part(key): Part) -> Reply<Json<W
 
 /// Writes or deletes a value; returns whether there was one before.
 async fn write(site: &Site, key: String, value: Option<Vec<u8>>) -> Reply<(Written, bool)> {
-    match site.asks.ask(Ask::Put(read_key(&key)?, value)).await? {
+    let asked = read_key(&key)?;
+    match site.asks.ask_root(id_of(&asked), Ask::Put(asked, value)).await? {
         Answer::Written { was_there, root } => Ok((Written { key, was_there, root: node(&root) }, was_there)),
         other => Err(Refused::other(other)),
     }
@@ -156,7 +159,7 @@ async fn find(
     let Query(Manner { linear }) = manner.map_err(|_| {
         Refused::new(StatusCode::BAD_REQUEST, "the only parameter is linear, which is true or false")
     })?;
-    let id = RecordKey::Value(read_key(&key)?).id();
+    let id = id_of(&read_key(&key)?);
     match site.asks.ask(Ask::Find { key: id, linear }).await? {
         Answer::Way(way) => match way.end {
             Ok(root) => Ok(Json(Found::new(key, root, &way))),
@@ -243,6 +246,11 @@ async fn openapi() -> Response {
 
 pub(super) fn read_key(key: &str) -> Reply<ValueKey> {
     key.parse().map_err(|rule: NotAKey| Refused::new(StatusCode::BAD_REQUEST, rule.to_string()))
+}
+
+/// Where a value lives on the circle.
+pub(super) fn id_of(key: &ValueKey) -> Id {
+    RecordKey::Value(key.clone()).id()
 }
 
 /// The body, which has at most so many bytes.

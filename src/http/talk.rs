@@ -16,6 +16,7 @@ use crate::chat::TEXT_BYTES_MAX;
 use crate::chat::ask::{Answer, Ask};
 use crate::chat::event::Recipient;
 use crate::chat::history::{HISTORY, HISTORY_MAX};
+use crate::records::RecordKey;
 use crate::records::name::{ChannelName, NotAName};
 
 /// A message that is on its way.
@@ -122,7 +123,8 @@ pub(super) async fn messages(
         return Err(rule());
     }
     let last = last.unwrap_or(if since.is_some() { HISTORY_MAX } else { HISTORY });
-    let entries = match site.asks.ask(Ask::Past(channel.clone(), last)).await? {
+    let id = RecordKey::Channel(channel.clone()).id();
+    let entries = match site.asks.ask_root(id, Ask::Past(channel.clone(), last)).await? {
         Answer::Past(entries) => entries,
         other => return Err(Refused::other(other)),
     };

@@ -9,13 +9,12 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::reply::Refused;
-use super::routes::{Part, Reply, read_key};
+use super::reply::{Refused, addresses};
+use super::routes::{Part, Reply, id_of, read_key};
 use super::serve::Site;
 use crate::chat::ask::{Answer, Ask};
 use crate::chord::trace::Way;
 use crate::id::{Id, NodeHandle};
-use crate::records::RecordKey;
 
 /// Nothing but our own style sheet.
 const POLICY: &str = "default-src 'none'; style-src 'self'";
@@ -37,11 +36,14 @@ pub(super) async fn peers(State(site): State<Site>) -> Reply<Response> {
     let nodes = way.nodes();
     let mut picture = Picture::default();
     for node in &nodes {
-        picture.node(node, if *node == nodes[0] { "here" } else { "node" });
+        picture.node(node, if nodes.first() == Some(node) { "here" } else { "node" });
     }
     let mut body = format!("<h1>A ring of {}</h1>\n", count(nodes.len(), "node"));
     if way.end.is_err() {
         body += "<p class=\"wrong\">The walk did not come round: not all nodes are shown.</p>\n";
+    }
+    if !way.silent.is_empty() {
+        let _ = writeln!(body, "<p class=\"wrong\">Silent: {}.</p>", addresses(&way.silent));
     }
     body += &picture.end("The nodes at their places on the circle; the one that was asked is filled.");
     body += "<table>\n<tr><th></th><th>Id</th><th>Address</th></tr>\n";
@@ -55,13 +57,20 @@ pub(super) async fn peers(State(site): State<Site>) -> Reply<Response> {
 
 /// `GET /db/view/{key}`.
 pub(super) async fn key(State(site): State<Site>, Part(key): Part) -> Reply<Response> {
-    let id = RecordKey::Value(read_key(&key)?).id();
+    let id = id_of(&read_key(&key)?);
     let mut body =
         format!("<h1>The way to {}</h1>\n<p>It is {id}.</p>\n<div class=\"beside\">\n", escaped(&key));
-    let circle = way(&site, Ask::Ring).await?.nodes();
-    for (linear, heading) in [(false, "By fingers"), (true, "Successor by successor")] {
-        let way = way(&site, Ask::Find { key: id, linear }).await?;
-        let _ = writeln!(body, "<section>\n<h2>{heading}: {}</h2>", count(way.nodes().len() - 1, "step"));
+    // All at once: each may take as long as whoever asks waits.
+    let find = |linear| way(&site, Ask::Find { key: id, linear });
+    let (circle, by_fingers, by_successors) =
+        tokio::try_join!(way(&site, Ask::Ring), find(false), find(true))?;
+    let circle = circle.nodes();
+    for (way, heading) in [(by_fingers, "By fingers"), (by_successors, "Successor by successor")] {
+        let _ = writeln!(
+            body,
+            "<section>\n<h2>{heading}: {}</h2>",
+            count(way.nodes().len().saturating_sub(1), "step")
+        );
         body += &drawn(&circle, &way);
         body += &table(&way);
         body += "</section>\n";
@@ -117,7 +126,7 @@ fn table(way: &Way) -> String {
     }
     let end = match way.end {
         Ok(root) => format!("{} is responsible.", root.addr()),
-        Err(_) => "The way does not come to an end.".to_owned(),
+        Err(_) => "The way did not come to an end.".to_owned(),
     };
     table + "</table>\n<p>" + &end + "</p>\n"
 }

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 
 use super::state::{Lab, Node};
 
-/// How long a node may take to answer: it gives up itself after 3 s.
-const ANSWER_TIME_MAX: Duration = Duration::from_secs(4);
+/// How long a node may take to answer: it gives up itself a little sooner.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// The longest answer: all nodes of a large ring.
 const ANSWER_BYTES_MAX: usize = 4 << 20;

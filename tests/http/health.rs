@@ -30,5 +30,5 @@ fn health_does_not_wait_for_who_says_nothing() {
     let asked = health(&at);
     assert_eq!(asked.status.code(), Some(1));
     let told = String::from_utf8(asked.stderr).unwrap();
-    assert_eq!(told, format!("chat: the node at {at} does not answer within 4 s\n"));
+    assert_eq!(told, format!("chat: the node at {at} does not answer within 3 s\n"));
 }

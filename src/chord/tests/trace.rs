@@ -161,3 +161,40 @@ fn a_trace_that_takes_too_long_ends() {
         }
     }
 }
+
+#[test]
+fn a_trace_that_nobody_waits_for_any_longer_ends_with_what_is_known_and_names_who_was_silent() {
+    let [a, b, c, d, e] = nodes();
+    let limit = Duration::from_millis(2400);
+    let told = |node: &mut Node| {
+        let end = outputs(node).into_iter().find_map(|output| match output {
+            Output::Upcall(Upcall::Traced { way, .. }) => Some(way),
+            _ => None,
+        });
+        end.map(|way| (way.hops.iter().map(|&(node, _)| node).collect::<Vec<_>>(), way.silent, way.end))
+    };
+    let mut node = member(a, e, &[b, c, d]);
+    node.trace_within(START, e.id(), true, limit);
+    for silence in 1..=2 {
+        node.handle(START + Duration::from_secs(silence), Input::Wakeup);
+        assert_eq!(told(&mut node), None);
+    }
+    node.handle(START + limit - Duration::from_millis(1), Input::Wakeup);
+    assert_eq!(told(&mut node), None);
+    node.handle(START + limit, Input::Wakeup);
+    // The third was asked only just now.
+    assert_eq!(told(&mut node), Some((vec![a], vec![b, c], Err(DeadEnd::TooLong))));
+    // An answer that comes too late finds nobody.
+    feed(&mut node, d, Message::NextHop { question: 1, step: Step::Here });
+    assert_eq!(told(&mut node), None);
+    // Who was silent for long enough by then is named, too; and whoever waits goes on.
+    let mut node = member(a, e, &[b, c, d]);
+    let (brief, long) =
+        (node.trace_within(START, e.id(), true, Duration::from_secs(1)), node.trace(START, e.id(), true));
+    node.handle(START + Duration::from_secs(1), Input::Wakeup);
+    let got = outputs(&mut node);
+    let [Output::Upcall(Upcall::Traced { id, way })] = &got[..1] else { panic!("{got:?}") };
+    assert_eq!((*id, &way.silent[..], way.end), (brief, &[b][..], Err(DeadEnd::TooLong)));
+    let asks = |output: &Output<_>| matches!(output, Output::Send { message: Message::GetNextHop { question, .. }, .. } if *question == long);
+    assert!(got.iter().any(asks), "{got:?}");
+}
