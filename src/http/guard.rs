@@ -3,6 +3,7 @@
 //! A browser sends requests for any page that it shows, also to the machine it runs on.
 //! It tells whose page that is in `Origin`, and by what name it was led here in `Host`: a name that its owner
 //! lets point to this machine ("DNS rebinding") is refused, an address or `localhost` is not.
+//! Behind a proxy that encrypts, the page of this node is one of `https`: its host says that it is the same site.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -39,7 +40,7 @@ fn check(site: &Site, request: &Request) -> Result<(), Refused> {
         ));
     }
     if let Some(origin) = request.headers().get(ORIGIN)
-        && origin.as_bytes() != format!("http://{host}").as_bytes()
+        && !is_same_site(origin.as_bytes(), host)
     {
         return Err(Refused::new(StatusCode::FORBIDDEN, "a page of another site asks".to_owned()));
     }
@@ -67,6 +68,13 @@ fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<&'a str, Refused> {
         .ok_or_else(|| Refused::new(StatusCode::BAD_REQUEST, "the header Host is missing".to_owned()))
 }
 
+/// Whether a page from there is one of this node, which was found by the name `host`.
+fn is_same_site(origin: &[u8], host: &str) -> bool {
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| origin.strip_prefix(scheme.as_bytes()) == Some(host.as_bytes()))
+}
+
 fn is_no_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -85,6 +93,22 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_the_same_host_is_of_the_same_site_whether_a_proxy_encrypts_it_or_not() {
+        let is_same = |origin: &str| is_same_site(origin.as_bytes(), "192.0.2.1:8080");
+        assert!(is_same("http://192.0.2.1:8080") && is_same("https://192.0.2.1:8080"));
+        for other in [
+            "",
+            "null",
+            "192.0.2.1:8080",
+            "ftp://192.0.2.1:8080",
+            "https://192.0.2.1",
+            "https://192.0.2.1:80801",
+        ] {
+            assert!(!is_same(other), "{other}");
+        }
+    }
 
     #[test]
     fn a_name_is_told_from_an_address() {

@@ -104,6 +104,8 @@ fn a_page_of_another_site_gets_nothing() {
         |name: &str, value: &str| Request::new("GET", "/nodeinfo").header(name, value).send(a.http).status;
     let here = format!("http://{}", a.http);
     assert_eq!(from("Origin", &here), 200);
+    assert_eq!(from("Origin", &format!("https://{}", a.http)), 200, "a proxy encrypts");
+    assert_eq!(from("Origin", "https://evil.example"), 403);
     assert_eq!(from("Origin", "http://evil.example"), 403);
     assert_eq!(from("Origin", "null"), 403);
     assert_eq!(from("Host", "evil.example"), 403);
