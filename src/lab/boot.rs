@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -19,6 +18,7 @@ use super::hosts::{Program, Remote, Site};
 use super::link::Link;
 use super::options::On;
 use super::process::LOOK_EVERY;
+use super::progress::Progress;
 use super::state::{At, Lab, Locked, Node, one_of};
 use super::{client, hosts, process, say};
 
@@ -73,28 +73,37 @@ fn check_all_are_reached(locked: &Locked<'_>) -> anyhow::Result<()> {
 async fn start_and_tell(locked: &mut Locked<'_>, lab: &Lab, count: i64, on: &On) -> anyhow::Result<()> {
     let began = Instant::now();
     locked.state.forget_gone();
-    prepare_sites(locked, lab, on).await?;
-    let progress = ProgressBar::new(u64::try_from(count).unwrap_or_default());
+    let progress = Progress::new()?;
+    prepare_sites(locked, lab, on, &progress).await?;
+    progress.begin("starting", usize::try_from(count).unwrap_or_default());
     // The others join through nodes that are there.
     let alone = locked.state.nodes.is_empty();
     if alone {
         start(locked, lab, 1, &progress).await?;
     }
     start(locked, lab, count - i64::from(alone), &progress).await?;
-    progress.finish_and_clear();
     let nodes = &locked.state.nodes;
-    wait_for_ring(nodes).await?;
-    let names = match &nodes[nodes.len() - usize::try_from(count).unwrap_or_default()..] {
+    let new = &nodes[nodes.len() - usize::try_from(count).unwrap_or_default()..];
+    let names = match new {
         [one] => one.name.clone(),
         [first, .., last] => format!("{} to {}", first.name, last.name),
         [] => String::new(),
     };
+    let all_the_same =
+        || format!("what was started goes on ({names}), but is not seen to be one ring with the others");
+    wait_for_ring(nodes, &progress).await.with_context(all_the_same)?;
+    progress.end();
     let (ring, took) = (super::nodes(nodes.len()), began.elapsed().as_secs_f64());
     say(&format!("{names}: one ring of {ring}, after {took:.1} s"))
 }
 
 /// Learns on which machines to start nodes, and copies the program to each that does not have it.
-async fn prepare_sites(locked: &mut Locked<'_>, lab: &Lab, on: &On) -> anyhow::Result<()> {
+async fn prepare_sites(
+    locked: &mut Locked<'_>,
+    lab: &Lab,
+    on: &On,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     if on.hosts.is_none() && locked.state.sites.iter().all(|site| site.remote.is_none()) {
         return Ok(());
     }
@@ -109,14 +118,16 @@ async fn prepare_sites(locked: &mut Locked<'_>, lab: &Lab, on: &On) -> anyhow::R
         let (remote, program, token) = (remote.clone(), program.clone(), lab.token.clone());
         installing.spawn(async move { remote.install(&program, &token).await });
     }
+    progress.begin("copying the program", installing.len());
     while let Some(installed) = installing.join_next().await {
         installed.context("copying was broken off")??;
+        progress.advance(1);
     }
     Ok(())
 }
 
 /// Starts so many nodes at once, each on the machine whose turn it is, and waits until each is in the ring.
-async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &ProgressBar) -> anyhow::Result<()> {
+async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &Progress) -> anyhow::Result<()> {
     let through: Vec<_> = locked.state.nodes.iter().filter_map(|node| node.at).map(|at| at.addr).collect();
     let mut here = Start { ip: Ipv4Addr::LOCALHOST.into(), names: Vec::new(), through };
     let mut elsewhere: BTreeMap<Remote, Start> = BTreeMap::new();
@@ -138,14 +149,18 @@ async fn start(locked: &mut Locked<'_>, lab: &Lab, count: i64, progress: &Progre
     locked.save()?;
     let mut asked = JoinSet::new();
     for (remote, start) in elsewhere {
+        let progress = progress.clone();
         asked.spawn(async move {
+            let count = start.names.len();
             let link = Link::open_for(&remote, BTreeSet::new()).await?;
-            link.ask(Request::Start(start), START_ELSEWHERE_TIME_MAX).await
+            link.ask(Request::Start(start), START_ELSEWHERE_TIME_MAX).await?;
+            progress.advance(count);
+            Ok(())
         });
     }
     let mut result = start_here(locked, lab, &here, progress).await;
     while let Some(answer) = asked.join_next().await {
-        result = result.and(answer.context("a request was broken off")?.map(|_| ()));
+        result = result.and(answer.context("a request was broken off")?);
     }
     learn_what_was_started(locked, lab).await?;
     result
@@ -178,7 +193,7 @@ pub(super) async fn start_here(
     locked: &mut Locked<'_>,
     lab: &Lab,
     start: &Start,
-    progress: &ProgressBar,
+    progress: &Progress,
 ) -> anyhow::Result<()> {
     let mut started = Vec::new();
     for name in &start.names {
@@ -207,7 +222,7 @@ pub(super) async fn start_here(
                 failure.get_or_insert(error);
             }
         }
-        progress.inc(1);
+        progress.advance(1);
     }
     locked.save()?;
     failure.map_or(Ok(()), Err)
@@ -304,35 +319,51 @@ pub(super) async fn place(node: &Node) -> anyhow::Result<Place> {
 }
 
 /// Waits until the successor of each node is the next one, and the predecessor the one before.
-async fn wait_for_ring(nodes: &[Node]) -> anyhow::Result<()> {
+///
+/// Who says nothing is named once, as soon as that is noticed: it is waited for like the others.
+async fn wait_for_ring(nodes: &[Node], progress: &Progress) -> anyhow::Result<()> {
+    progress.begin("becoming one ring", nodes.len());
     let deadline = Instant::now() + RING_TIME_MAX;
+    let mut named = BTreeSet::new();
     loop {
         let mut places = BTreeMap::new();
         let mut late = None;
         for node in nodes {
             match place(node).await {
                 Ok(place) => drop(places.insert(place.node.id.clone(), place)),
-                Err(error) if node.runs() => late = Some(error),
+                Err(error) if node.runs() => {
+                    if named.insert(&node.name) {
+                        progress.warn(&format!("waiting for {}: {error:#}", node.name));
+                    }
+                    late = Some(error);
+                }
                 Err(error) => return Err(error),
             }
         }
-        let ids: Vec<&String> = places.keys().collect();
-        let follows = |(place, &id): (usize, &&String)| {
-            let next = ids[(place + 1) % ids.len()];
-            let is_next = |peer: Option<&Peer>| peer.is_none_or(|peer| peer.id == *next);
-            let is_this = |peer: Option<&Peer>| peer.is_none_or(|peer| peer.id == *id);
-            let has_other = ids.len() == 1 || !places[id].successors.is_empty();
-            has_other && is_next(places[id].successors.first()) && is_this(places[next].predecessor.as_ref())
-        };
-        if late.is_none() && ids.iter().enumerate().all(follows) {
+        let right = count_in_place(&places);
+        progress.reach(right);
+        if late.is_none() && right == places.len() {
             return Ok(());
         }
         if deadline <= Instant::now() {
             if let Some(error) = late {
                 return Err(error);
             }
-            bail!("the nodes run, but are not one ring after {} s: see chat net ps", RING_TIME_MAX.as_secs());
+            bail!("the nodes are not one ring after {} s: see chat net ps", RING_TIME_MAX.as_secs());
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// How many of these know the one after them, and are known to it.
+fn count_in_place(places: &BTreeMap<String, Place>) -> usize {
+    let ids: Vec<&String> = places.keys().collect();
+    let follows = |(place, id): &(usize, &&String)| {
+        let (id, next) = (**id, ids[(place + 1) % ids.len()]);
+        let is_next = |peer: Option<&Peer>| peer.is_none_or(|peer| peer.id == *next);
+        let is_this = |peer: Option<&Peer>| peer.is_none_or(|peer| peer.id == *id);
+        let has_other = ids.len() == 1 || !places[id].successors.is_empty();
+        has_other && is_next(places[id].successors.first()) && is_this(places[next].predecessor.as_ref())
+    };
+    ids.iter().enumerate().filter(follows).count()
 }

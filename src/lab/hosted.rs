@@ -11,12 +11,12 @@ use std::io::BufRead;
 use std::time::Duration;
 
 use anyhow::Context;
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::boot::Start;
+use super::progress::Progress;
 use super::state::{Lab, Node};
 use super::{boot, look, say, stop};
 
@@ -121,7 +121,7 @@ async fn carry_out(lab: &Lab, request: Request) -> anyhow::Result<Option<Answer>
         Request::Start(start) => {
             let mut locked = lab.lock()?;
             locked.state.forget_gone();
-            boot::start_here(&mut locked, lab, &start, &ProgressBar::hidden()).await?;
+            boot::start_here(&mut locked, lab, &start, &Progress::hidden()).await?;
         }
         Request::Kill { names } => stop::kill_here(lab, &names).await?,
         Request::Leaves { name } => stop::wait_for_leave(lab, &lab.node(&name)?).await?,

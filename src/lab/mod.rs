@@ -16,6 +16,7 @@ mod hosts;
 mod link;
 mod options;
 mod process;
+mod progress;
 mod look;
 mod monitor;
 mod state;
