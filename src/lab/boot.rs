@@ -20,7 +20,7 @@ use super::options::On;
 use super::process::LOOK_EVERY;
 use super::progress::Progress;
 use super::state::{At, Lab, Locked, Node, one_of};
-use super::{client, hosts, process, say};
+use super::{client, hosts, process, say, warn};
 
 /// How long a node may take until it is in the ring.
 const START_TIME_MAX: Duration = Duration::from_secs(30);
@@ -41,11 +41,12 @@ pub(super) async fn boot(lab: &Lab, count: i64, on: &On) -> anyhow::Result<()> {
             "{running} nodes run already: add more with chat net addmany, or end them with chat net killall"
         );
     }
-    let gone = locked.state.nodes.len();
+    let gone = locked.state.forget_gone().len();
     if 0 < gone {
         let gone = super::nodes(gone);
         say(&format!("{gone} of before no longer there: forgotten"))?;
     }
+    lab.remove_logs()?;
     locked.state.sites.clear();
     start_and_tell(&mut locked, lab, count, on).await
 }
@@ -55,6 +56,11 @@ pub(super) async fn add(lab: &Lab, count: i64, on: &On) -> anyhow::Result<()> {
     let mut locked = lab.lock()?;
     lab.running()?;
     check_all_are_reached(&locked)?;
+    let gone = locked.state.forget_gone();
+    if !gone.is_empty() {
+        let names: Vec<&str> = gone.iter().map(|node| node.name.as_str()).collect();
+        warn(&format!("{} no longer there: forgotten: {}", super::nodes(gone.len()), names.join(", ")));
+    }
     start_and_tell(&mut locked, lab, count, on).await
 }
 
@@ -72,7 +78,6 @@ fn check_all_are_reached(locked: &Locked<'_>) -> anyhow::Result<()> {
 
 async fn start_and_tell(locked: &mut Locked<'_>, lab: &Lab, count: i64, on: &On) -> anyhow::Result<()> {
     let began = Instant::now();
-    locked.state.forget_gone();
     let progress = Progress::new()?;
     prepare_sites(locked, lab, on, &progress).await?;
     progress.begin("starting", usize::try_from(count).unwrap_or_default());

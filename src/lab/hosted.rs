@@ -129,7 +129,7 @@ async fn carry_out(lab: &Lab, request: Request) -> anyhow::Result<Option<Answer>
             let node = lab.node(&name)?;
             let log = look::open_log(lab, &name)?;
             tell(&Answer::Done)?;
-            look::show_log(&node, log, follow).await?;
+            look::show_log(Some(&node), log, follow).await?;
             return Ok(None);
         }
     }

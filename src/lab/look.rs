@@ -116,13 +116,18 @@ pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec
 
 /// `logs`.
 pub(super) async fn logs(lab: &Lab, name: &str, follow: bool) -> anyhow::Result<()> {
-    let node = lab.node(name)?;
+    let node = match lab.node(name) {
+        Ok(node) => node,
+        // Of a node that was killed there is what it had told.
+        Err(_) if lab.has_log(name) => return show_log(None, open_log(lab, name)?, follow).await,
+        Err(error) => return Err(error),
+    };
     if let Some(link) = node.link()? {
         let name = name.to_owned();
         link.ask(Request::Log { name, follow }, link::REACH_TIME_MAX).await?;
         return link.copy_rest().await;
     }
-    show_log(&node, open_log(lab, name)?, follow).await
+    show_log(Some(&node), open_log(lab, name)?, follow).await
 }
 
 pub(super) fn open_log(lab: &Lab, name: &str) -> anyhow::Result<File> {
@@ -130,16 +135,16 @@ pub(super) fn open_log(lab: &Lab, name: &str) -> anyhow::Result<File> {
     File::open(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-pub(super) async fn show_log(node: &Node, mut log: File, follow: bool) -> anyhow::Result<()> {
+/// Shows a log; where it is to be followed, for as long as there is a node that runs.
+pub(super) async fn show_log(node: Option<&Node>, mut log: File, follow: bool) -> anyhow::Result<()> {
     let mut part = vec![0; PART_BYTES];
     loop {
         // What a node tells last, it has told before it ends.
-        let runs = node.runs();
-        let count =
-            log.read(&mut part).with_context(|| format!("the log of {} cannot be read", node.name))?;
+        let goes_on = follow && node.is_some_and(Node::runs);
+        let count = log.read(&mut part).context("the log cannot be read")?;
         super::write(&part[..count])?;
         match count {
-            0 if !follow || !runs => return Ok(()),
+            0 if !goes_on => return Ok(()),
             0 => sleep(LOOK_EVERY).await,
             _ => {}
         }

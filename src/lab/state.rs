@@ -208,6 +208,27 @@ impl Lab {
         Lab::log_file_in(&self.dir, name)
     }
 
+    /// Whether there is what a node of this name has told, which may have ended.
+    pub(super) fn has_log(&self, name: &str) -> bool {
+        // Nothing else than a name is looked for.
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric()) && self.log_file(name).is_file()
+    }
+
+    /// Removes what nodes have told of which none is known any more.
+    pub(super) fn remove_logs(&self) -> anyhow::Result<()> {
+        let dir = self.dir.join("logs");
+        let remove = || -> std::io::Result<()> {
+            for file in fs::read_dir(&dir)? {
+                let path = file?.path();
+                if path.extension().is_some_and(|kind| kind == "log") {
+                    fs::remove_file(path)?;
+                }
+            }
+            Ok(())
+        };
+        remove().with_context(|| format!("cannot remove what is in {}", dir.display()))
+    }
+
     /// The same in the directory of a network on another machine.
     pub(super) fn log_file_in(dir: &Path, name: &str) -> PathBuf {
         dir.join("logs").join(format!("{name}.log"))
@@ -291,9 +312,9 @@ impl State {
         (format!("n{}", self.last), turn.map_or(here, |turn| self.sites[turn].clone()))
     }
 
-    /// Forgets the nodes that do not run any more.
-    pub(super) fn forget_gone(&mut self) {
-        self.nodes.retain(|node| node.runs() || node.is_away());
+    /// Forgets the nodes that do not run any more, and returns them.
+    pub(super) fn forget_gone(&mut self) -> Vec<Node> {
+        self.nodes.extract_if(.., |node| !node.runs() && !node.is_away()).collect()
     }
 }
 
