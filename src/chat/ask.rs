@@ -51,6 +51,9 @@ pub enum Ask {
         /// Of how many of its messages it has told already: [`Surveyed::sent`].
         known: u64,
     },
+    /// The values that this node keeps, as a root or as a copy, in the order of their keys: those after a key, and how
+    /// many at most; answered by [`Answer::Values`].
+    Values(Option<ValueKey>, usize),
     /// Unites this ring with that of another node, if that is in another; answered by [`Answer::Done`].
     Unite(NodeHandle),
     /// The user says something, which is 1 to [`TEXT_BYTES_MAX`](super::TEXT_BYTES_MAX) bytes; answered by
@@ -89,6 +92,13 @@ pub enum Answer {
     Way(Box<Way>),
     /// What the node tells of itself.
     Survey(Box<Surveyed>),
+    /// Values that this node keeps.
+    Values {
+        /// The first of those that were asked for.
+        values: Vec<KeptValue>,
+        /// How many more there are after these.
+        more: usize,
+    },
     /// It is begun.
     Done,
     /// The message has this id, by which [`Event::Sent`] tells how far it comes.
@@ -105,6 +115,17 @@ pub enum Answer {
     Failed(Failure),
     /// The node is not in a ring yet, or leaves it.
     NotReady,
+}
+
+/// A value that a node keeps.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeptValue {
+    /// Its key.
+    pub key: ValueKey,
+    /// How many bytes it has.
+    pub bytes: usize,
+    /// Whether the node is its root.
+    pub as_root: bool,
 }
 
 /// What a node knows of itself and its place.
@@ -134,6 +155,10 @@ impl Chat {
         }
         let id = match ask {
             Ask::Node => return answer(cx, ticket, Answer::Node(Box::new(self.about(cx)))),
+            Ask::Values(after, count) => {
+                let answered = values(cx, after.as_ref(), count);
+                return answer(cx, ticket, answered);
+            }
             Ask::Unite(node) => {
                 cx.chord.remember(cx.now, node);
                 return answer(cx, ticket, Answer::Done);
@@ -194,6 +219,19 @@ impl Chat {
         };
         answer(cx, ticket, told);
     }
+}
+
+/// Some of the values that this node keeps, without those that were deleted.
+fn values(cx: &Context<'_>, after: Option<&ValueKey>, count: usize) -> Answer {
+    let mut kept = cx.records.keys().filter_map(|(key, id)| match key {
+        RecordKey::Value(key) if after.is_none_or(|after| after < key) => {
+            let bytes = cx.records.value(key)?.value.as_ref()?.len();
+            Some(KeptValue { key: key.clone(), bytes, as_root: cx.chord.is_root(id) == Some(true) })
+        }
+        _ => None,
+    });
+    let values = kept.by_ref().take(count).collect();
+    Answer::Values { values, more: kept.count() }
 }
 
 /// What is told of a command that is not carried out.

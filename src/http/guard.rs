@@ -1,4 +1,4 @@
-//! Who may ask: no page of another site, and to change something, only who has the token.
+//! Who may ask: no page of another site, and to change something, or to be told what is private, only who has the token.
 //!
 //! A browser sends requests for any page that it shows, also to the machine it runs on.
 //! It tells whose page that is in `Origin`, and by what name it was led here in `Host`: a name that its owner
@@ -17,6 +17,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::reply::Refused;
 use super::serve::Site;
+
+/// What is told to nobody else than who may change something: the keys of what people keep.
+const PRIVATE: &str = "/db";
 
 /// Lets through what may be asked.
 pub(super) async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
@@ -45,12 +48,16 @@ fn check(site: &Site, request: &Request) -> Result<(), Refused> {
         return Err(Refused::new(StatusCode::FORBIDDEN, "a page of another site asks".to_owned()));
     }
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || has_token(site, request.headers()) {
+    let is_private = request.uri().path() == PRIVATE;
+    if (reads && !is_private) || has_token(site, request.headers()) {
         return Ok(());
     }
+    let what = if reads { "this tells the keys of what people keep" } else { "this changes something" };
     Err(Refused::new(
         StatusCode::UNAUTHORIZED,
-        "this changes something: it needs the header \"Authorization: Bearer TOKEN\" with the token that was told at the start".to_owned(),
+        format!(
+            "{what}: it needs the header \"Authorization: Bearer TOKEN\" with the token that was told at the start"
+        ),
     ))
 }
 

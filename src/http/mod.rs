@@ -8,6 +8,7 @@
 //! | path | what it does |
 //! | --- | --- |
 //! | `GET /nodeinfo` | what the node knows of itself |
+//! | `GET /db` | the values that the node keeps |
 //! | `GET`, `PUT`, `DELETE /db/{key}` | the value under a key |
 //! | `GET /dht/find/{key}` | the way to the root of a key |
 //! | `GET /dht/peers` | all nodes, in the order of the ring |

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::asks::{ANSWER_TIME_MAX, Unanswered};
-use crate::chat::ask::{About, Answer};
+use crate::chat::ask::{About, Answer, KeptValue};
 use crate::chord::Failure;
 use crate::chord::trace::{DeadEnd, Way};
 use crate::id::NodeHandle;
@@ -47,6 +47,7 @@ impl Refused {
             | Answer::Past(_)
             | Answer::Channels(_)
             | Answer::Survey(_)
+            | Answer::Values { .. }
             | Answer::Done => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "this node gave an answer that does not fit".to_owned())
             }
@@ -187,6 +188,29 @@ impl From<&Connection> for Link {
             messages_received: connection.received,
             bytes_waiting: connection.bytes_waiting,
         }
+    }
+}
+
+/// Values that this node keeps, in the order of their keys.
+#[derive(Serialize)]
+pub(super) struct Values {
+    values: Vec<OwnValue>,
+    more: usize,
+}
+
+/// A value that this node keeps.
+#[derive(Serialize)]
+struct OwnValue {
+    key: String,
+    bytes: usize,
+    /// Whether this node is its root.
+    root: bool,
+}
+
+impl Values {
+    pub(super) fn new(values: Vec<KeptValue>, more: usize) -> Values {
+        let own = |KeptValue { key, bytes, as_root }| OwnValue { key: key.into(), bytes, root: as_root };
+        Values { values: values.into_iter().map(own).collect(), more }
     }
 }
 

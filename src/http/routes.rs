@@ -16,7 +16,7 @@ use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::asks::{ANSWER_TIME_MAX, Unanswered};
-use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Written};
+use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Values, Written};
 use super::serve::Site;
 use super::{events, guard, metrics, page, talk, views, watch};
 use crate::chat::ask::{Answer, Ask};
@@ -24,6 +24,9 @@ use crate::id::{Id, NodeHandle};
 use crate::json::node;
 use crate::records::RecordKey;
 use crate::records::value::{NotAKey, VALUE_BYTES_MAX, ValueKey};
+
+/// How many values are told of at a time.
+const VALUES_TOLD_MAX: usize = 1000;
 
 /// How many nodes are asked to join at a time.
 const JOINED_MAX: usize = 64;
@@ -57,6 +60,7 @@ pub(super) fn router(site: Site) -> Router {
         .route("/", get(page::page))
         .route("/page/{file}", get(page::file))
         .route("/nodeinfo", get(node_info))
+        .route("/db", get(values))
         .route("/db/{key}", get(get_value).put(put_value).delete(delete_value))
         .route("/dht/find/{key}", get(find))
         .route("/dht/peers", get(peers))
@@ -93,6 +97,26 @@ async fn node_info(State(site): State<Site>) -> Reply<Json<NodeInfo>> {
     let connections = timeout_at(deadline, site.traffic.connections()).await;
     let connections = connections.map_err(|_| Unanswered::Late)?.ok_or(Unanswered::Stopped)?;
     Ok(Json(NodeInfo::new(about, &site.traffic, &connections)))
+}
+
+/// From which key on the values of this node are told.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    after: Option<String>,
+}
+
+async fn values(
+    State(site): State<Site>,
+    after: Result<Query<After>, QueryRejection>,
+) -> Reply<Json<Values>> {
+    let Query(After { after }) = after
+        .map_err(|_| Refused::new(StatusCode::BAD_REQUEST, "the only parameter is after, which is a key"))?;
+    let after = after.as_deref().map(read_key).transpose()?;
+    match site.asks.ask(Ask::Values(after, VALUES_TOLD_MAX)).await? {
+        Answer::Values { values, more } => Ok(Json(Values::new(values, more))),
+        other => Err(Refused::other(other)),
+    }
 }
 
 async fn get_value(State(site): State<Site>, Part(key): Part, headers: HeaderMap) -> Reply<Response> {

@@ -56,6 +56,11 @@ pub(super) async fn get(node: &Node, path: &str) -> anyhow::Result<Answer> {
     ask(node, None, Method::GET, path, &[]).await
 }
 
+/// Reads something that is told to nobody else.
+pub(super) async fn get_private(lab: &Lab, node: &Node, path: &str) -> anyhow::Result<Answer> {
+    change(lab, node, Method::GET, path, &[]).await
+}
+
 /// Reads a value, whatever its bytes are.
 pub(super) async fn get_as_it_is(node: &Node, path: &str) -> anyhow::Result<Answer> {
     let header = (ACCEPT, "application/octet-stream".to_owned());

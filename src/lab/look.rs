@@ -6,12 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Deserialize;
 use tokio::time::sleep;
 
 use super::boot::{Connection, Finger, Peer, Place, place};
 use super::hosted::Request;
 use super::state::{Lab, Node};
-use super::{link, say};
+use super::{client, link, say};
+use crate::repl::safe;
 
 /// How many digits of an id are shown where there is little room.
 const DIGITS: usize = 8;
@@ -73,11 +75,49 @@ fn row(node: &Node, place: &anyhow::Result<Place>) -> String {
 pub(super) async fn node_info(lab: &Lab, name: &str) -> anyhow::Result<()> {
     let node = lab.node(name)?;
     let place = place(&node).await?;
-    about(lab, &node, &place)?.iter().try_for_each(|line| say(line))
+    let values = values(lab, &node).await?;
+    about(lab, &node, &place, Some(&values))?.iter().try_for_each(|line| say(line))
+}
+
+/// Values that a node keeps: those whose keys come first.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Values {
+    values: Vec<Value>,
+    /// How many more there are.
+    more: usize,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Value {
+    key: String,
+    bytes: usize,
+    /// Whether the node is its root.
+    root: bool,
+}
+
+impl Values {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let line = |Value { key, bytes, root }: &Value| {
+            let role = if *root { "root" } else { "copy" };
+            format!("value        {}, {bytes} bytes, as {role}", safe::line(key))
+        };
+        let more = (0 < self.more).then(|| format!("value        and {} more", self.more));
+        self.values.iter().map(line).chain(more)
+    }
+}
+
+/// Which values a node keeps.
+pub(super) async fn values(lab: &Lab, node: &Node) -> anyhow::Result<Values> {
+    client::get_private(lab, node, "/db").await?.json()
 }
 
 /// All that a node says of itself, in lines.
-pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec<String>> {
+pub(super) fn about(
+    lab: &Lab,
+    node: &Node,
+    place: &Place,
+    values: Option<&Values>,
+) -> anyhow::Result<Vec<String>> {
     let peer = |peer: &Peer| format!("{} {}", peer.id, peer.addr);
     let on = node.remote.as_ref().map(|remote| format!(" on {}", remote.host)).unwrap_or_default();
     let log = match &node.remote {
@@ -111,6 +151,7 @@ pub(super) fn about(lab: &Lab, node: &Node, place: &Place) -> anyhow::Result<Vec
             peer(other)
         )
     }));
+    lines.extend(values.into_iter().flat_map(Values::lines));
     Ok(lines)
 }
 

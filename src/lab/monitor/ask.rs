@@ -9,7 +9,8 @@ use tokio::time::timeout;
 
 use super::watch::Answer;
 use crate::lab::boot::place;
-use crate::lab::state::Node;
+use crate::lab::look::values;
+use crate::lab::state::{Lab, Node};
 use crate::repl::safe;
 
 /// How long a node may take to answer; then it is silent, until it answers the next time.
@@ -36,12 +37,13 @@ impl Questions {
         }
     }
 
-    /// Asks a node, as soon as there is a place.
-    pub(super) fn ask(&mut self, node: Node, was_silent: bool) {
+    /// Asks a node, as soon as there is a place; which values it keeps only where the network is given to which it
+    /// belongs.
+    pub(super) fn ask(&mut self, node: Node, was_silent: bool, lab: Option<Lab>) {
         let places = if was_silent { &self.places_of_silent } else { &self.places }.clone();
         self.tasks.spawn(async move {
             let _place = places.acquire_owned().await;
-            let answer = ask(&node).await;
+            let answer = ask(&node, lab.as_ref()).await;
             (node, answer)
         });
     }
@@ -57,7 +59,7 @@ impl Questions {
     }
 }
 
-async fn ask(node: &Node) -> Answer {
+async fn ask(node: &Node, lab: Option<&Lab>) -> Answer {
     if let Err(error) = node.link() {
         return Answer::Silent(safe::line(&format!("{error:#}")));
     }
@@ -70,8 +72,16 @@ async fn ask(node: &Node) -> Answer {
     if node.at.is_none() {
         return Answer::Starts;
     }
-    match timeout(ANSWER_TIME_MAX, place(node)).await {
-        Ok(Ok(place)) => Answer::Place { place: Box::new(place), memory: node.memory() },
+    let asked = async {
+        let place = Box::new(place(node).await?);
+        let values = match lab {
+            Some(lab) => Some(values(lab, node).await?),
+            None => None,
+        };
+        anyhow::Ok(Answer::Place { place, memory: node.memory(), values })
+    };
+    match timeout(ANSWER_TIME_MAX, asked).await {
+        Ok(Ok(answer)) => answer,
         // It has ended meanwhile.
         _ if !node.runs() => Answer::Gone,
         Ok(Err(error)) => Answer::Silent(safe::line(&format!("{error:#}"))),

@@ -1,7 +1,7 @@
 //! `monitor`: looks at all nodes again and again, and shows them.
 //!
-//! monitor -> each node: GET /nodeinfo, once in a look, many nodes at a time
-//! node -> monitor: its place, its records, its counters
+//! monitor -> each node: GET /nodeinfo, once in a look, many nodes at a time; GET /db of the one that is looked into
+//! node -> monitor: its place, its records, its counters; its values
 
 mod ask;
 mod reach;
@@ -62,7 +62,7 @@ async fn tell_once(lab: &Lab, json: bool) -> anyhow::Result<()> {
     // What a node does in a second shows when it is looked at for the second time.
     for _ in 0..2 {
         ticks.tick().await;
-        begin_look(lab, &mut watch, &mut questions)?;
+        begin_look(lab, &mut watch, &mut questions, None)?;
         take_answers(&mut watch, &mut questions).await?;
     }
     if json {
@@ -79,7 +79,7 @@ async fn stream(lab: &Lab) -> anyhow::Result<()> {
     loop {
         ticks.tick().await;
         let lab = reach.lab(Instant::now(), &watch).await;
-        begin_look(lab, &mut watch, &mut questions)?;
+        begin_look(lab, &mut watch, &mut questions, None)?;
         // Who needs longer is told of in one of the next looks, and keeps nobody waiting.
         if let Ok(taken) = timeout(LOOK_EVERY, take_answers(&mut watch, &mut questions)).await {
             taken?;
@@ -92,11 +92,17 @@ fn tell_json(watch: &Watch) -> anyhow::Result<()> {
     say(&table::json(watch, Instant::now(), session::now()).context("a look is no JSON")?)
 }
 
-/// Reads which nodes there are now, and asks them.
-fn begin_look(lab: &Lab, watch: &mut Watch, questions: &mut Questions) -> anyhow::Result<()> {
+/// Reads which nodes there are now, and asks them; one of them perhaps for all that it keeps.
+fn begin_look(
+    lab: &Lab,
+    watch: &mut Watch,
+    questions: &mut Questions,
+    inside: Option<&str>,
+) -> anyhow::Result<()> {
     let nodes = lab.state()?.nodes;
     for (node, was_silent) in watch.begin_look(Instant::now(), nodes) {
-        questions.ask(node, was_silent);
+        let lab = (inside == Some(node.name.as_str())).then(|| lab.clone());
+        questions.ask(node, was_silent, lab);
     }
     Ok(())
 }
@@ -155,7 +161,7 @@ async fn show(lab: &Lab) -> anyhow::Result<()> {
             }
             _ = ticks.tick() => {
                 let lab = reach.lab(Instant::now(), &watch).await;
-                view.trouble = begin_look(lab, &mut watch, &mut questions).err().map(|error| format!("{error:#}"));
+                view.trouble = begin_look(lab, &mut watch, &mut questions, view.looks_into()).err().map(|error| format!("{error:#}"));
                 true
             }
             Some(answer) = questions.next() => {

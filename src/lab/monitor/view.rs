@@ -86,6 +86,11 @@ impl View {
         After::GoOn
     }
 
+    /// The name of the node that is looked into, if one is.
+    pub(super) fn looks_into(&self) -> Option<&str> {
+        self.inside.and(self.chosen.as_deref())
+    }
+
     fn page(&self) -> isize {
         isize::try_from(self.height.max(2) - 1).unwrap_or(isize::MAX)
     }
@@ -170,7 +175,8 @@ impl View {
                     Standing::Asked | Standing::Runs => {}
                 }
                 let place = watched.place.as_ref();
-                let about = place.and_then(|place| about(lab, &watched.node, place).ok());
+                let values = watched.values.as_ref();
+                let about = place.and_then(|place| about(lab, &watched.node, place, values).ok());
                 lines.extend(about.into_iter().flatten());
             }
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::lab::boot::Place;
+use crate::lab::look::Values;
 use crate::lab::state::Node;
 
 /// For how long it is shown that a node has come or gone.
@@ -31,6 +32,8 @@ pub(super) struct Watched {
     pub(super) place: Option<Place>,
     /// In KiB.
     pub(super) memory: Option<u64>,
+    /// What it keeps, if it was looked into.
+    pub(super) values: Option<Values>,
     /// Its last answers, the oldest first.
     samples: VecDeque<Sample>,
     pub(super) rates: Option<Rates>,
@@ -73,7 +76,7 @@ struct Sample {
 /// What has come of asking a node.
 #[derive(Debug)]
 pub(super) enum Answer {
-    Place { place: Box<Place>, memory: Option<u64> },
+    Place { place: Box<Place>, memory: Option<u64>, values: Option<Values> },
     Starts,
     Silent(String),
     Gone,
@@ -86,6 +89,7 @@ impl Watched {
             standing: Standing::Asked,
             place: None,
             memory: None,
+            values: None,
             samples: VecDeque::new(),
             rates: None,
             came,
@@ -191,7 +195,10 @@ impl Watch {
         match answer {
             // What was asked of it before it went matters no more.
             _ if watched.is_gone() => {}
-            Answer::Place { place, memory } => watched.on_place(now, *place, memory),
+            Answer::Place { place, memory, values } => {
+                watched.values = values;
+                watched.on_place(now, *place, memory);
+            }
             Answer::Starts => watched.falls_silent(Standing::Starts),
             Answer::Silent(reason) => watched.falls_silent(Standing::Silent(reason)),
             Answer::Gone => {
@@ -259,7 +266,11 @@ pub(super) mod tests {
 
     pub(in crate::lab::monitor) fn says(watch: &mut Watch, now: Instant, number: u16, messages: u64) {
         let place = Box::new(place(number, messages));
-        watch.on_answer(now, &node(number), Answer::Place { place, memory: Some(u64::from(number) * 10) });
+        watch.on_answer(
+            now,
+            &node(number),
+            Answer::Place { place, memory: Some(u64::from(number) * 10), values: None },
+        );
     }
 
     fn asked(asked: &[(Node, bool)]) -> Vec<&str> {
