@@ -217,9 +217,18 @@ impl Values {
 /// A value that is text.
 #[derive(Serialize)]
 pub(super) struct Kept {
-    pub(super) key: String,
-    pub(super) value: String,
-    pub(super) root: Node,
+    key: String,
+    value: String,
+    root: Node,
+    /// The way there, where that is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hops: Option<Vec<Hop>>,
+}
+
+impl Kept {
+    pub(super) fn new(key: String, value: String, root: NodeHandle, way: Option<&Way>) -> Kept {
+        Kept { key, value, root: node(&root), hops: way.map(hops) }
+    }
 }
 
 /// What was written, or deleted.

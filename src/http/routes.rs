@@ -20,6 +20,7 @@ use super::reply::{Found, Kept, NodeInfo, Peers, Refused, Values, Written};
 use super::serve::Site;
 use super::{events, guard, metrics, page, talk, views, watch};
 use crate::chat::ask::{Answer, Ask};
+use crate::chord::trace::{DeadEnd, Way};
 use crate::id::{Id, NodeHandle};
 use crate::json::node;
 use crate::records::RecordKey;
@@ -36,6 +37,9 @@ const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// As what a value is told that is no text, or is asked for as it is.
 const ANY_BYTES: &str = "application/octet-stream";
+
+/// In which header it is told which root has answered, where it listens for other nodes.
+pub(crate) const ROOT: &str = "chord-root";
 
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -119,24 +123,60 @@ async fn values(
     }
 }
 
-async fn get_value(State(site): State<Site>, Part(key): Part, headers: HeaderMap) -> Reply<Response> {
+/// What is told with a value.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Besides {
+    /// The way to its root.
+    #[serde(default)]
+    path: bool,
+}
+
+async fn get_value(
+    State(site): State<Site>,
+    Part(key): Part,
+    besides: Result<Query<Besides>, QueryRejection>,
+    headers: HeaderMap,
+) -> Reply<Response> {
+    let Query(Besides { path }) = besides.map_err(|_| {
+        Refused::new(StatusCode::BAD_REQUEST, "the only parameter is path, which is true or false")
+    })?;
     let asked = read_key(&key)?;
-    let (value, root) = match site.asks.ask_root(id_of(&asked), Ask::Get(asked)).await? {
+    let id = id_of(&asked);
+    // At once: each may take as long as whoever asks waits.
+    let (answer, way) = tokio::join!(site.asks.ask_root(id, Ask::Get(asked)), way_if(path, &site, id));
+    let (value, root) = match answer? {
         Answer::Value { value: Some(value), root } => (value, root),
         Answer::Value { value: None, .. } => {
             return Err(Refused::new(StatusCode::NOT_FOUND, format!("{key} has no value")));
         }
         other => return Err(Refused::other(other)),
     };
-    let as_it_is =
-        |value: Vec<u8>| ([(CONTENT_TYPE, HeaderValue::from_static(ANY_BYTES))], value).into_response();
-    if headers.get(ACCEPT).is_some_and(|wanted| wanted == ANY_BYTES) {
-        return Ok(as_it_is(value));
+    let is_wanted_as_it_is = headers.get(ACCEPT).is_some_and(|wanted| wanted == ANY_BYTES);
+    let kind = (CONTENT_TYPE, HeaderValue::from_static(ANY_BYTES));
+    let mut response = match (is_wanted_as_it_is, String::from_utf8(value)) {
+        (false, Ok(value)) => Json(Kept::new(key, value, root, way?.as_ref())).into_response(),
+        (true, Ok(value)) => ([kind], value).into_response(),
+        (_, Err(error)) => ([kind], error.into_bytes()).into_response(),
+    };
+    if let Ok(root) = HeaderValue::from_str(&root.addr().to_string()) {
+        response.headers_mut().insert(ROOT, root);
     }
-    Ok(match String::from_utf8(value) {
-        Ok(value) => Json(Kept { key, value, root: node(&root) }).into_response(),
-        Err(error) => as_it_is(error.into_bytes()),
-    })
+    Ok(response)
+}
+
+/// The way to a root, if it is wanted, as far as it is found.
+async fn way_if(is_wanted: bool, site: &Site, id: Id) -> Reply<Option<Way>> {
+    if !is_wanted {
+        return Ok(None);
+    }
+    match site.asks.ask(Ask::Find { key: id, linear: false }).await? {
+        Answer::Way(way) if way.end == Err(DeadEnd::TooMany) => {
+            Err(Refused::dead_end(DeadEnd::TooMany, &way))
+        }
+        Answer::Way(way) => Ok(Some(*way)),
+        other => Err(Refused::other(other)),
+    }
 }
 
 async fn put_value(
