@@ -1,5 +1,6 @@
 //! Asks nodes over HTTP.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
@@ -16,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::state::{Lab, Node};
+use crate::http::ROOT;
 
 /// How long a node may take to answer: it gives up itself a little sooner.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
@@ -27,12 +29,18 @@ const ANSWER_BYTES_MAX: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
+    root: Option<SocketAddr>,
     body: Bytes,
 }
 
 impl Answer {
     pub(super) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND
+    }
+
+    /// The root that has answered, where one was asked.
+    pub(super) fn root(&self) -> Option<SocketAddr> {
+        self.root
     }
 
     /// The body, if all went well, and otherwise why it did not.
@@ -125,9 +133,10 @@ async fn exchange(
     });
     let answer = sender.send_request(request).await?;
     let status = answer.status();
+    let root = answer.headers().get(ROOT).and_then(|root| root.to_str().ok()?.parse().ok());
     let body =
         Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|error| anyhow!(error))?;
-    Ok(Answer { status, body: body.to_bytes() })
+    Ok(Answer { status, root, body: body.to_bytes() })
 }
 
 /// The path of a value: what has a meaning in paths is written as `%` and two digits (RFC 3986, section 2.1).

@@ -5,16 +5,15 @@
 //!
 //! The command talks to the nodes as they talk to one another, but it belongs to no ring and asks nothing else.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::say;
-use super::state::{Lab, one_of};
+use super::state::{Lab, Node, one_of};
 use crate::chat::payload::Payload;
 use crate::chord::trace::Way;
 use crate::chord::{Chord, Message, Output, Upcall};
@@ -85,30 +84,46 @@ impl Machine for Asker {
 
 /// Shows the way to a key from a node at random.
 pub(super) async fn find(lab: &Lab, key: &str, linear: bool) -> anyhow::Result<()> {
-    let value: ValueKey = key.parse().with_context(|| format!("{key:?} is no key"))?;
-    let id = RecordKey::Value(value).id();
     let nodes = lab.running()?;
-    let first = NodeHandle::new(one_of(&nodes)?.at()?.addr);
-    let way = ask(lab, Question { first, key: id, linear }).await?;
-    let names: BTreeMap<SocketAddr, &str> =
-        nodes.iter().filter_map(|node| Some((node.at?.addr, &node.name[..]))).collect();
-    let name = |node: NodeHandle| {
-        names.get(&node.addr()).map_or_else(|| node.addr().to_string(), |name| (*name).to_owned())
-    };
-    if way.hops.is_empty() {
-        bail!("{} does not answer", name(first));
-    }
-    say(&format!("{key} is {id}"))?;
-    for (number, &(node, took)) in (1..).zip(&way.hops) {
-        say(&format!("{number:>4}  {:<6} {}  {took:.1?}", name(node), node.id()))?;
-    }
-    for &node in &way.silent {
-        say(&format!("      {:<6} {}  silent", name(node), node.id()))?;
-    }
+    let way = way(lab, &one_of(&nodes)?, key, linear).await?;
+    lines(&nodes, key, &way).iter().try_for_each(|line| say(line))?;
     match way.end {
-        Ok(root) => say(&format!("{} is responsible: {} {}", name(root), root.id(), root.addr())),
+        Ok(root) => {
+            let name = name_of(&nodes, root.addr());
+            say(&format!("{name} is responsible: {} {}", root.id(), root.addr()))
+        }
         Err(dead_end) => bail!("no way to {key}: {dead_end}"),
     }
+}
+
+/// The way to a key from a node, which answers.
+pub(super) async fn way(lab: &Lab, first: &Node, key: &str, linear: bool) -> anyhow::Result<Way> {
+    let value: ValueKey = key.parse().with_context(|| format!("{key:?} is no key"))?;
+    let id = RecordKey::Value(value).id();
+    let way = ask(lab, Question { first: NodeHandle::new(first.at()?.addr), key: id, linear }).await?;
+    ensure!(!way.hops.is_empty(), "{} does not answer", first.name);
+    Ok(way)
+}
+
+/// A way hop by hop, with how long each took.
+pub(super) fn lines(nodes: &[Node], key: &str, way: &Way) -> Vec<String> {
+    let name = |node: NodeHandle| name_of(nodes, node.addr());
+    let mut lines = vec![format!("{key} is {}", way.key)];
+    let hops = (1..).zip(&way.hops);
+    lines.extend(
+        hops.map(|(number, &(node, took))| {
+            format!("{number:>4}  {:<6} {}  {took:.1?}", name(node), node.id())
+        }),
+    );
+    let silent = way.silent.iter();
+    lines.extend(silent.map(|&node| format!("      {:<6} {}  silent", name(node), node.id())));
+    lines
+}
+
+/// The name of the node at an address, or the address of one that is none of these.
+pub(super) fn name_of(nodes: &[Node], addr: SocketAddr) -> String {
+    let is_there = |node: &&Node| node.at.is_some_and(|at| at.addr == addr);
+    nodes.iter().find(is_there).map_or_else(|| addr.to_string(), |node| node.name.clone())
 }
 
 async fn ask(lab: &Lab, question: Question) -> anyhow::Result<Way> {

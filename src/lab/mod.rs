@@ -60,11 +60,12 @@ async fn carry_out(Options { dir, command }: Options) -> anyhow::Result<()> {
         Command::Logs { node, follow } => look::logs(&lab, &node, follow).await,
         Command::Monitor { once, json } => monitor::monitor(&lab, monitor::Manner { once, json }).await,
         Command::Find { key, linear } => find::find(&lab, &key, linear).await,
-        Command::Store { value } => values::put(&lab, &value, value.as_bytes()).await,
+        Command::Store { value } => values::store(&lab, &value).await,
         Command::Put { key, value } => values::put(&lab, &key, value.as_bytes()).await,
         Command::Storemany { count } => values::store_many(&lab, count).await,
         Command::Lookup { value } => values::get(&lab, &value).await,
-        Command::Get { key } => values::get(&lab, &key).await,
+        Command::Get { key, path: false } => values::get(&lab, &key).await,
+        Command::Get { key, path: true } => values::get_with_path(&lab, &key).await,
         Command::Delete { key } => values::delete(&lab, &key).await,
         Command::Load { file } => values::load(&lab, &file).await,
         Command::Leave { node } => stop::leave(&lab, &node).await,
@@ -100,6 +101,12 @@ fn say(line: &str) -> anyhow::Result<()> {
 fn warn(line: &str) {
     // A standard error that is closed is no failure.
     let _ = writeln!(io::stderr(), "chat: {}", repl::safe::line(line));
+}
+
+/// Tells on standard error what is no part of what was asked for.
+fn aside(line: &str) {
+    // A standard error that is closed is no failure.
+    let _ = writeln!(io::stderr(), "{}", repl::safe::line(line));
 }
 
 /// Writes what somebody has kept: as it is, but on a terminal without the power to command that.

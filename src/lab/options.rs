@@ -84,6 +84,7 @@ pub enum Command {
     /// Find the node that is responsible for a key, and show the way there, hop by hop.
     Find {
         /// The key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         /// Go successor by successor, and not by fingers.
         #[arg(long)]
@@ -92,16 +93,19 @@ pub enum Command {
     /// Keep a value under itself as the key.
     Store {
         /// The value.
+        #[arg(allow_hyphen_values = true)]
         value: String,
     },
     /// Keep a value under a key.
     Put {
         /// The key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         /// The value.
+        #[arg(allow_hyphen_values = true)]
         value: String,
     },
-    /// Store so many random words, and print them.
+    /// Store so many random words, and print each once it is kept.
     Storemany {
         /// How many.
         #[arg(value_name = "COUNT", value_parser = clap::value_parser!(i64).range(1..=100_000))]
@@ -110,16 +114,23 @@ pub enum Command {
     /// Read what was stored.
     Lookup {
         /// The value.
+        #[arg(allow_hyphen_values = true)]
         value: String,
     },
     /// Read the value under a key.
     Get {
         /// The key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
+        /// Also tell on standard error which node has answered, and the way there, hop by hop.
+        #[arg(long)]
+        path: bool,
     },
     /// Delete the value under a key.
+    #[command(alias = "del")]
     Delete {
         /// The key.
+        #[arg(allow_hyphen_values = true)]
         key: String,
     },
     /// Put every line of a file, which is a key, a blank and a value, and read each back through another node.
@@ -208,5 +219,18 @@ mod tests {
                 && parse("boot 1025").is_err()
                 && parse("addmany").is_err()
         );
+    }
+
+    #[test]
+    fn a_key_and_a_value_may_begin_with_a_hyphen() {
+        let key = |key: &str| key.to_owned();
+        assert_eq!(parse("store -5").unwrap(), Command::Store { value: key("-5") });
+        assert_eq!(parse("put k -5").unwrap(), Command::Put { key: key("k"), value: key("-5") });
+        assert_eq!(parse("put -k --dir").unwrap(), Command::Put { key: key("-k"), value: key("--dir") });
+        assert_eq!(parse("get -5").unwrap(), Command::Get { key: key("-5"), path: false });
+        assert_eq!(parse("get --path -5").unwrap(), Command::Get { key: key("-5"), path: true });
+        assert_eq!(parse("get k --path").unwrap(), Command::Get { key: key("k"), path: true });
+        assert_eq!(parse("del -5").unwrap(), Command::Delete { key: key("-5") });
+        assert_eq!(parse("find -5 --linear").unwrap(), Command::Find { key: key("-5"), linear: true });
     }
 }

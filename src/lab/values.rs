@@ -1,16 +1,18 @@
 //! `put`, `get` and what belongs to them: each through a node at random.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use futures_util::future::join_all;
 use hyper::Method;
-use indicatif::ProgressBar;
-use tokio::task::JoinSet;
 
 use super::client::{change, get_as_it_is, path_of};
+use super::progress::Progress;
 use super::state::{Lab, Node, one_of};
-use super::{say, show};
+use super::{aside, find, say, show};
+use crate::records::value::{KEY_CHARS_MAX, ValueKey};
 
 /// How many requests are under way at a time.
 const AT_A_TIME: usize = 16;
@@ -24,7 +26,18 @@ const SYLLABLES: [&str; 32] = [
 /// How many of them: 2^30 words are so many that 100,000 of them are different, but for a few.
 const SYLLABLES_OF_A_WORD: u32 = 6;
 
-/// `put` and `store`.
+/// `store`: a value that is its own key.
+pub(super) async fn store(lab: &Lab, value: &str) -> anyhow::Result<()> {
+    let key: Result<ValueKey, _> = value.parse();
+    key.with_context(|| {
+        format!(
+            "store keeps a value under itself, and a key has 1 to {KEY_CHARS_MAX} characters, none of them a control character: chat net put KEY VALUE keeps any other value"
+        )
+    })?;
+    put(lab, value, value.as_bytes()).await
+}
+
+/// `put`.
 pub(super) async fn put(lab: &Lab, key: &str, value: &[u8]) -> anyhow::Result<()> {
     let node = lab.any()?;
     write(lab, &node, key, value).await?;
@@ -38,16 +51,39 @@ async fn write(lab: &Lab, node: &Node, key: &str, value: &[u8]) -> anyhow::Resul
 
 /// `get` and `lookup`.
 pub(super) async fn get(lab: &Lab, key: &str) -> anyhow::Result<()> {
-    let value = read(&lab.any()?, key).await?.with_context(|| format!("{key} has no value"))?;
-    show(&value)
+    let Read { value, .. } = read(&lab.any()?, key).await?;
+    show(&value.with_context(|| format!("{key} has no value"))?)
 }
 
-async fn read(node: &Node, key: &str) -> anyhow::Result<Option<Vec<u8>>> {
+/// `get --path`: also who has answered, and the way there, which are no part of the value.
+pub(super) async fn get_with_path(lab: &Lab, key: &str) -> anyhow::Result<()> {
+    let nodes = lab.running()?;
+    let node = one_of(&nodes)?;
+    let Read { value, root } = read(&node, key).await?;
+    match find::way(lab, &node, key, false).await {
+        Ok(way) => find::lines(&nodes, key, &way).iter().for_each(|line| aside(line)),
+        Err(error) => aside(&format!("the way to {key} is not known: {error:#}")),
+    }
+    if let Some(root) = root {
+        aside(&format!("{} has answered", find::name_of(&nodes, root)));
+    }
+    show(&value.with_context(|| format!("{key} has no value"))?)
+}
+
+/// What a node has read.
+struct Read {
+    value: Option<Vec<u8>>,
+    /// Who has answered, if there is a value.
+    root: Option<SocketAddr>,
+}
+
+async fn read(node: &Node, key: &str) -> anyhow::Result<Read> {
     let answer = get_as_it_is(node, &path_of("db", key)).await?;
     if answer.is_not_found() {
-        return Ok(None);
+        return Ok(Read { value: None, root: None });
     }
-    Ok(Some(answer.body()?.to_vec()))
+    let root = answer.root();
+    Ok(Read { value: Some(answer.body()?.to_vec()), root })
 }
 
 /// `delete`.
@@ -61,8 +97,8 @@ pub(super) async fn delete(lab: &Lab, key: &str) -> anyhow::Result<()> {
 pub(super) async fn store_many(lab: &Lab, count: i64) -> anyhow::Result<()> {
     let words = (0..count).map(|_| word()).collect::<anyhow::Result<Vec<String>>>()?;
     let pairs: Vec<_> = words.iter().map(|word| (word.clone(), word.clone())).collect();
-    put_all(lab, &pairs).await?;
-    words.iter().try_for_each(|word| say(word))
+    // What is kept is known, also if the rest is not.
+    put_all(lab, &pairs, say).await.map(drop).map_err(|failed| failed.why)
 }
 
 fn word() -> anyhow::Result<String> {
@@ -83,47 +119,87 @@ pub(super) async fn load(lab: &Lab, file: &Path) -> anyhow::Result<()> {
         pairs.push((key.to_owned(), value.trim_start().to_owned()));
     }
     ensure!(!pairs.is_empty(), "{} has no lines", file.display());
-    put_all(lab, &pairs).await?;
+    let written = put_all(lab, &pairs, |_| Ok(())).await.map_err(|NotAll { kept, why }| {
+        why.context(format!("{kept} of {} lines were kept before this", pairs.len()))
+    })?;
     // Of several lines with one key the last one holds, as they are written in order.
-    let last: BTreeMap<_, _> = pairs.into_iter().collect();
+    let last: BTreeMap<_, _> =
+        pairs.iter().zip(&written).map(|((key, value), name)| (key, (value, name))).collect();
     let nodes = lab.running()?;
-    let progress = ProgressBar::new(last.len() as u64);
-    for (key, value) in &last {
-        let node = one_of(&nodes)?;
-        let kept = read(&node, key).await?;
+    let progress = Progress::new()?;
+    progress.begin("reading back", last.len());
+    for (key, (value, writer)) in &last {
+        let others: Vec<&Node> = nodes.iter().filter(|node| node.name != **writer).collect();
+        let node = if others.is_empty() { one_of(&nodes)? } else { one_of(&others)?.clone() };
+        let kept = read(&node, key).await?.value;
         if kept.as_deref() != Some(value.as_bytes()) {
             bail!("{key} was written, but {} does not read that back", node.name);
         }
-        progress.inc(1);
+        progress.advance(1);
     }
-    progress.finish_and_clear();
+    progress.end();
     say(&format!("{} keys are kept, and were read back", last.len()))
 }
 
-/// Writes all, several at a time, but those with one key one after the other.
-async fn put_all(lab: &Lab, pairs: &[(String, String)]) -> anyhow::Result<()> {
-    let nodes = lab.running()?;
-    let progress = ProgressBar::new(pairs.len() as u64);
+/// Not all that was to be written is kept.
+#[derive(Debug)]
+struct NotAll {
+    /// How many of them are.
+    kept: usize,
+    why: anyhow::Error,
+}
+
+/// Writes all, several at a time, but those with one key one after the other; tells of each key in its turn once it is
+/// kept, and returns the names of the nodes through which they were written.
+async fn put_all(
+    lab: &Lab,
+    pairs: &[(String, String)],
+    tell: impl Fn(&str) -> anyhow::Result<()>,
+) -> Result<Vec<String>, NotAll> {
+    let mut through = Vec::new();
+    let fails = |kept: usize| move |why: anyhow::Error| NotAll { kept, why };
+    let nodes = lab.running().map_err(fails(0))?;
+    let progress = Progress::new().map_err(fails(0))?;
+    progress.begin("storing", pairs.len());
     let mut rest = pairs;
     while !rest.is_empty() {
         let mut keys = BTreeSet::new();
         let count = rest.iter().take(AT_A_TIME).take_while(|(key, _)| keys.insert(key)).count();
         let (now, later) = rest.split_at(count);
-        let mut writes = JoinSet::new();
-        for (key, value) in now {
-            let (lab, node, key, value) = (lab.clone(), one_of(&nodes)?, key.clone(), value.clone());
-            writes.spawn(async move {
-                write(&lab, &node, &key, value.as_bytes())
-                    .await
-                    .with_context(|| format!("{key} was not kept"))
-            });
+        let mut failure = None;
+        for (key, written) in write_at_once(lab, &nodes, now).await.map_err(fails(through.len()))? {
+            match written {
+                Ok(name) => {
+                    progress.above(|| tell(&key)).map_err(fails(through.len()))?;
+                    through.push(name);
+                    progress.advance(1);
+                }
+                Err(error) => drop(failure.get_or_insert(error.context(format!("{key} was not kept")))),
+            }
         }
-        while let Some(written) = writes.join_next().await {
-            written.context("a request was broken off")??;
-            progress.inc(1);
+        if let Some(why) = failure {
+            return Err(NotAll { kept: through.len(), why });
         }
         rest = later;
     }
-    progress.finish_and_clear();
-    Ok(())
+    progress.end();
+    Ok(through)
+}
+
+/// Writes some at once, each through a node at random: of each, in their order, the name of that node, or why it is
+/// not kept.
+async fn write_at_once(
+    lab: &Lab,
+    nodes: &[Node],
+    pairs: &[(String, String)],
+) -> anyhow::Result<Vec<(String, anyhow::Result<String>)>> {
+    let mut writes = Vec::new();
+    for (key, value) in pairs.iter().cloned() {
+        let (lab, node) = (lab.clone(), one_of(nodes)?);
+        writes.push(async move {
+            let written = write(&lab, &node, &key, value.as_bytes()).await.map(|()| node.name);
+            (key, written)
+        });
+    }
+    Ok(join_all(writes).await)
 }
