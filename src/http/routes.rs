@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get, post, put};
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -33,7 +34,7 @@ const VALUES_TOLD_MAX: usize = 1000;
 const JOINED_MAX: usize = 64;
 
 /// How long it may take to look up where a node is.
-const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(3);
+const LOOK_UP_TIME_MAX: Duration = Duration::from_millis(2500);
 
 /// As what a value is told that is no text, or is asked for as it is.
 const ANY_BYTES: &str = "application/octet-stream";
@@ -242,7 +243,7 @@ async fn peers(State(site): State<Site>) -> Reply<Json<Peers>> {
 
 #[derive(Serialize)]
 struct Asked {
-    /// Where each of the named nodes is.
+    /// Where the named nodes are: all addresses of each name.
     asked: Vec<String>,
 }
 
@@ -263,10 +264,7 @@ async fn join(
     if let Some(name) = names.iter().find(|name| !is_host_and_port(name)) {
         return Err(wrong(format!("{name:?} is not HOST:PORT")));
     }
-    let mut nodes = Vec::new();
-    for name in names {
-        nodes.push(look_up(name).await?);
-    }
+    let nodes = look_up_all(&names).await?;
     for &peer in &nodes {
         match site.asks.ask(Ask::Unite(peer)).await? {
             Answer::Done => {}
@@ -290,13 +288,34 @@ fn is_host_and_port(name: &str) -> bool {
         && port.parse::<u16>().is_ok()
 }
 
-async fn look_up(name: &str) -> Reply<NodeHandle> {
+/// Where the nodes of these names are, each once, in the order of the names: of a name that stands for several, all.
+async fn look_up_all(names: &[&str]) -> Reply<Vec<NodeHandle>> {
+    let mut nodes = Vec::new();
+    // All at once, so that a slow one keeps nobody waiting twice.
+    for found in try_join_all(names.iter().map(|name| look_up(name))).await? {
+        for node in found {
+            if !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+    }
+    if JOINED_MAX < nodes.len() {
+        let reason =
+            format!("these are {} addresses, and {JOINED_MAX} nodes at most are asked to join", nodes.len());
+        return Err(Refused::new(StatusCode::BAD_REQUEST, reason));
+    }
+    Ok(nodes)
+}
+
+async fn look_up(name: &str) -> Reply<Vec<NodeHandle>> {
     let found = timeout(LOOK_UP_TIME_MAX, lookup_host(name)).await.map_err(|_| {
         Refused::new(StatusCode::GATEWAY_TIMEOUT, format!("looking {name} up takes too long"))
     })?;
-    let address = found.ok().and_then(|mut found| found.next());
-    let unknown = || Refused::new(StatusCode::NOT_FOUND, format!("{name} is not found"));
-    Ok(NodeHandle::new(address.ok_or_else(unknown)?))
+    let found: Vec<NodeHandle> = found.into_iter().flatten().map(NodeHandle::new).collect();
+    if found.is_empty() {
+        return Err(Refused::new(StatusCode::NOT_FOUND, format!("{name} is not found")));
+    }
+    Ok(found)
 }
 
 async fn leave(State(site): State<Site>) -> Reply<StatusCode> {

@@ -252,6 +252,32 @@ fn two_rings_become_one_when_a_node_of_the_one_is_asked_to_join_that_of_the_othe
 }
 
 #[test]
+fn many_rings_become_one_when_all_their_nodes_are_named_also_by_a_name_with_several_addresses() {
+    let [a, b, c] = ["a", "b", "c"].map(|nick| Node::start(nick, None, &[]));
+    let [port_of_b, port_of_c] = [&b, &c].map(|node| node.addr().port());
+    // Who is named twice is asked once.
+    let lines = format!("localhost:{port_of_b}\n127.0.0.1:{port_of_c}\r\n\n127.0.0.1:{port_of_b}\n");
+    let joined = with_token(&a, "PUT", "/dht/join", lines.as_bytes());
+    let told = joined.json();
+    let asked: Vec<&str> = told["asked"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    // The name may stand for ::1 as well, where nobody listens.
+    let of_localhost = ("localhost", port_of_b).to_socket_addrs().unwrap().map(|addr| addr.to_string());
+    let mut all: Vec<String> = of_localhost.collect();
+    all.dedup();
+    let by_address = [format!("127.0.0.1:{port_of_c}"), format!("127.0.0.1:{port_of_b}")];
+    all.extend(by_address.into_iter().filter(|addr| !all.contains(addr)).collect::<Vec<_>>());
+    assert_eq!((joined.status, asked), (202, all.iter().map(String::as_str).collect()));
+    node::wait_until("the three are one ring", || {
+        [&a, &b, &c]
+            .iter()
+            .all(|node| get(node, "/nodeinfo").json()["successors"].as_array().unwrap().len() == 2)
+    });
+    let too_many: String = (1..=65).map(|port| format!("127.0.0.1:{port}\n")).collect();
+    assert_eq!(with_token(&a, "PUT", "/dht/join", too_many.as_bytes()).status, 400);
+    assert_eq!(with_token(&a, "PUT", "/dht/join", b"a..b:7000").status, 404);
+}
+
+#[test]
 fn a_node_that_is_asked_to_leave_hands_over_and_ends() {
     let [mut a, b, _c] = ring();
     for i in 0..20 {
