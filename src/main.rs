@@ -104,7 +104,12 @@ async fn chat(options: &Options) -> anyhow::Result<()> {
     let config = Config::new(options.network.clone());
     let web = open_web(options).await?;
     let clock = Clock::start();
-    let place = find_place(options, kept.as_ref(), &config, &mut notes).await;
+    let place = find_place(options, kept.as_ref(), &config, &mut notes);
+    let place = match &web {
+        // Whoever asks meanwhile is told that it is not in the ring.
+        Some((listener, _)) => http::refuse_until(listener, place).await,
+        None => place.await,
+    };
     let Place { listener, node, bootstrap } = place.map_err(|error| after_notes(&notes, &error))?;
     let person = new_person()?;
     let mut machine = Node::new(nick.clone(), node, clock.now()).with_history(options.history);

@@ -46,5 +46,5 @@ pub use self::asks::Asks;
 pub use self::events::Events;
 pub use self::health::{HealthOptions, health};
 pub(crate) use self::routes::ROOT;
-pub use self::serve::serve;
+pub use self::serve::{refuse_until, serve};
 pub use self::token::Token;

@@ -1,5 +1,6 @@
 //! Serves whoever connects, so many at a time.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,11 +11,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::reply::Refused;
 use super::routes::router;
 use super::watch::Watch;
 use super::{Asks, Events, Token};
+use crate::chat::ask::Answer;
 use crate::net::Traffic;
 
 /// How many connections are served at a time; the others wait until one ends.
@@ -70,6 +74,25 @@ pub async fn serve(listener: TcpListener, asks: Asks, events: Events, traffic: T
                 });
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Answers every request that this node is not in the ring yet, until `place` has come, and returns that.
+pub async fn refuse_until<T>(listener: &TcpListener, place: impl Future<Output = T>) -> T {
+    let app = Router::new().fallback(async || Refused::other(Answer::NotReady));
+    let mut place = pin!(place);
+    // They end with this: whoever asks again is served then.
+    let mut talks = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            place = &mut place => return place,
+            Some(_) = talks.join_next() => {}
+            accepted = listener.accept(), if talks.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => drop(talks.spawn(timeout(HEAD_TIME_MAX, talk(stream, app.clone())))),
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
         }
     }
 }

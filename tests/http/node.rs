@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const HEADLESS: &str = "--headless";
 
 pub struct Node {
-    child: Child,
+    process: Process,
     told: Arc<Told>,
     addr: SocketAddr,
     pub http: SocketAddr,
@@ -53,9 +53,27 @@ impl Told {
     }
 }
 
-impl Node {
-    /// A node that begins a ring, or joins that of `bootstrap`, and is ready.
-    pub fn start(nick: &str, bootstrap: Option<SocketAddr>, arguments: &[&str]) -> Node {
+/// It ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A process that is not in a ring yet.
+pub struct Starting {
+    process: Process,
+    told: Arc<Told>,
+    pub http: SocketAddr,
+    token: String,
+}
+
+impl Starting {
+    /// A node that begins a ring, or joins that of `bootstrap`.
+    pub fn begin(nick: &str, bootstrap: Option<SocketAddr>, arguments: &[&str]) -> Starting {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
         command.args([
             "--nick",
@@ -78,19 +96,21 @@ impl Node {
         let (events, errors) = (told.clone(), told.clone());
         thread::spawn(move || events.read(stdout, 0));
         thread::spawn(move || errors.read(stderr, 1));
-        let ready: Value = serde_json::from_str(&told.wait(0, "\"ready\"")).unwrap();
         let served = told.wait(1, "HTTP at ");
         let http =
             served.split("http://").nth(1).and_then(|rest| rest.split(';').next()).unwrap().parse().unwrap();
         let token =
             served.split("the token is ").nth(1).filter(|rest| !rest.starts_with("in ")).unwrap_or_default();
-        Node {
-            child,
-            told,
-            addr: ready["addr"].as_str().unwrap().parse().unwrap(),
-            http,
-            token: token.to_owned(),
-        }
+        Starting { process: Process(child), told, http, token: token.to_owned() }
+    }
+}
+
+impl Node {
+    /// A node that begins a ring, or joins that of `bootstrap`, and is ready.
+    pub fn start(nick: &str, bootstrap: Option<SocketAddr>, arguments: &[&str]) -> Node {
+        let Starting { process, told, http, token } = Starting::begin(nick, bootstrap, arguments);
+        let ready: Value = serde_json::from_str(&told.wait(0, "\"ready\"")).unwrap();
+        Node { process, told, addr: ready["addr"].as_str().unwrap().parse().unwrap(), http, token }
     }
 
     /// A node that nobody sits at, in a ring of its own.
@@ -100,8 +120,21 @@ impl Node {
 
     /// Asks the process to end, as a service manager does.
     pub fn terminate(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    /// It says nothing from now on.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -110,7 +143,7 @@ impl Node {
 
     /// The user types a line.
     pub fn say(&self, line: &str) {
-        writeln!(self.child.stdin.as_ref().unwrap(), "{line}").unwrap();
+        writeln!(self.process.0.stdin.as_ref().unwrap(), "{line}").unwrap();
     }
 
     /// The user is told something with `word` in it.
@@ -122,17 +155,10 @@ impl Node {
     pub fn ends(&mut self) -> ExitStatus {
         let mut status = None;
         wait_until("the process ends", || {
-            status = self.child.try_wait().unwrap();
+            status = self.process.0.try_wait().unwrap();
             status.is_some()
         });
         status.unwrap()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
