@@ -8,6 +8,9 @@ mod conformance;
 mod health;
 mod node;
 mod page;
+mod silence;
+
+use std::net::ToSocketAddrs;
 
 use client::{Reply, Request};
 use node::Node;
