@@ -191,3 +191,17 @@ pub(super) async fn show_log(node: Option<&Node>, mut log: File, follow: bool) -
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_listed_with_their_size_and_role_and_those_beyond_are_counted() {
+        let lines = |text: &str| serde_json::from_str::<Values>(text).unwrap().lines().collect::<Vec<_>>();
+        let all =
+            r#"{"values":[{"key":"a b","bytes":3,"root":true},{"key":"c","bytes":0,"root":false}],"more":0}"#;
+        assert_eq!(lines(all), ["value        a b, 3 bytes, as root", "value        c, 0 bytes, as copy"]);
+        assert_eq!(lines(&all.replace("\"more\":0", "\"more\":7"))[2], "value        and 7 more");
+    }
+}

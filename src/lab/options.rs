@@ -226,7 +226,7 @@ mod tests {
         let key = |key: &str| key.to_owned();
         assert_eq!(parse("store -5").unwrap(), Command::Store { value: key("-5") });
         assert_eq!(parse("put k -5").unwrap(), Command::Put { key: key("k"), value: key("-5") });
-        assert_eq!(parse("put -k --dir").unwrap(), Command::Put { key: key("-k"), value: key("--dir") });
+        assert_eq!(parse("put -k -- --dir").unwrap(), Command::Put { key: key("-k"), value: key("--dir") });
         assert_eq!(parse("get -5").unwrap(), Command::Get { key: key("-5"), path: false });
         assert_eq!(parse("get --path -5").unwrap(), Command::Get { key: key("-5"), path: true });
         assert_eq!(parse("get k --path").unwrap(), Command::Get { key: key("k"), path: true });

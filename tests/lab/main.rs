@@ -8,6 +8,8 @@ mod monitor;
 mod net;
 mod reader;
 mod screen;
+mod silence;
+mod told;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -47,9 +49,14 @@ fn is_one_ring(net: &Net) -> bool {
 }
 
 fn wait_for_ring(net: &Net) {
+    wait_until("one ring", || is_one_ring(net));
+}
+
+/// Waits until something is so that nobody tells of.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + RING_TIME_MAX;
-    while !is_one_ring(net) {
-        assert!(Instant::now() < deadline, "no ring:\n{}", net.done("ps"));
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not within {RING_TIME_MAX:?}");
         thread::park_timeout(LOOK_EVERY);
     }
 }

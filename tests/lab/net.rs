@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,11 @@ impl Net {
             "{command}: {output:?}"
         );
         String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Begins a command that goes on, of which this is read that it says on standard error or standard output.
+    pub fn begin(&self, command: &str) -> Child {
+        self.command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     fn state(&self) -> serde_json::Value {
