@@ -1,6 +1,6 @@
 //! A client that writes each request as it is told to, right or wrong.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -53,12 +53,62 @@ impl Request {
     pub fn open(self, to: SocketAddr) -> Open {
         let mut stream = TcpStream::connect(to).unwrap();
         stream.set_read_timeout(Some(TIME_MAX)).unwrap();
+        let _ = stream.write_all(&self.bytes(to));
+        Open { stream, read: Vec::new() }
+    }
+
+    fn bytes(self, to: SocketAddr) -> Vec<u8> {
         let host = self.host.map(|host| if host.is_empty() { to.to_string() } else { host });
         let host = host.map(|host| format!("Host: {host}\r\n")).unwrap_or_default();
         let length = self.body.len();
         let head = format!("{}{host}{}Content-Length: {length}\r\n\r\n", self.line, self.headers);
-        let _ = stream.write_all(&[head.as_bytes(), &self.body].concat());
-        Open { stream, read: Vec::new() }
+        [head.as_bytes(), &self.body].concat()
+    }
+}
+
+/// A connection on which one request comes after the other.
+pub struct Line {
+    to: SocketAddr,
+    stream: BufReader<TcpStream>,
+}
+
+impl Line {
+    pub fn open(to: SocketAddr) -> Line {
+        let stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(TIME_MAX)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Line { to, stream: BufReader::new(stream) }
+    }
+
+    /// Sends a request, whose answer is read later, in its turn.
+    pub fn write(&mut self, request: Request) {
+        self.stream.get_mut().write_all(&request.bytes(self.to)).unwrap();
+    }
+
+    pub fn read(&mut self) -> Reply {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(0 < self.stream.read_line(&mut head).unwrap(), "the connection ended: {head}");
+        }
+        let mut reply = Reply::read(head.as_bytes());
+        let length = reply.header("content-length").unwrap().parse().unwrap();
+        reply.body.resize(length, 0);
+        self.stream.read_exact(&mut reply.body).unwrap();
+        reply
+    }
+
+    pub fn ask(&mut self, request: Request) -> Reply {
+        self.write(request);
+        self.read()
+    }
+
+    /// Whether no answer has come that is not read yet.
+    pub fn is_silent(&self) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 }
 

@@ -5,10 +5,12 @@
 mod browser;
 mod client;
 mod conformance;
+mod crowd;
 mod health;
 mod node;
 mod page;
 mod silence;
+mod values;
 
 use std::net::ToSocketAddrs;
 
@@ -437,23 +439,4 @@ fn what_is_described_is_there() {
             );
         }
     }
-}
-
-/// More questions than are taken at a time are refused, and none is left without an answer; meanwhile the user joins
-/// a channel and is heard there.
-#[test]
-fn many_at_once_are_bounded_and_do_not_disturb_the_chat() {
-    let [a, b, _c] = ring();
-    assert_eq!(with_token(&a, "PUT", "/db/k", b"v").status, 201);
-    let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let ask = || (0..20).map(|_| get(&b, "/db/k").status).collect::<Vec<u16>>();
-        let threads: Vec<_> = (0..500).map(|_| scope.spawn(ask)).collect();
-        b.say("join rust");
-        b.wait_for("\"joined\"");
-        b.say("send rust hello");
-        b.wait_for("\"text\":\"hello\"");
-        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    assert_eq!(statuses.len(), 10_000);
-    assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
 }
