@@ -44,9 +44,9 @@ fn many_at_once_are_bounded_and_do_not_disturb_the_chat() {
         let threads: Vec<_> =
             lines.into_iter().enumerate().map(|line| scope.spawn(move || ask(line))).collect();
         b.say("join rust");
-        b.wait_for("\"joined\"");
+        b.wait_for("\"event\":\"joined\"");
         b.say("send rust hello");
-        b.wait_for("\"text\":\"hello\"");
+        b.wait_for(r#""event":"message","channel":"rust","from":"b","text":"hello""#);
         statuses.extend(threads.into_iter().flat_map(|thread| thread.join().unwrap()));
     });
     assert_eq!(statuses.len(), CONNECTIONS * REQUESTS);
