@@ -32,17 +32,16 @@ mod whois;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use self::event::{Direction, Event, RingChange};
+use self::event::Event;
 use self::payload::Payload;
 use crate::chord::message::Number;
 use crate::chord::{Chord, Failure, Request, trace::Way};
 use crate::id::NodeHandle;
 pub use crate::records::channel::TEXT_BYTES_MAX;
 use crate::records::channel::{MessageId, Place};
-use crate::records::mailbox::Mailbox;
 use crate::records::name::{ChannelName, Nick, Person};
 use crate::records::value::ValueKey;
-use crate::records::{Migrated, RecordKey, Records};
+use crate::records::{RecordKey, Records};
 use crate::time::Time;
 
 /// What a peer is told whose message is empty or too long.
@@ -558,33 +557,6 @@ impl Chat {
         }
     }
 
-    /// Tells the user what records have moved.
-    pub fn on_migrated(&self, cx: &mut Context<'_>, migrated: Migrated) {
-        let (kind, name) = match migrated.key {
-            RecordKey::Channel(channel) => ("channel", channel.into()),
-            // That nobody has the name any more is of no interest to people.
-            RecordKey::Name(nick) if !is_held(cx, &nick) => return,
-            RecordKey::Name(nick) => ("name", nick.into()),
-            RecordKey::Mailbox(nick) if !has_mail(cx, &nick) => return,
-            RecordKey::Mailbox(nick) => ("mailbox", nick.into()),
-            // They are too many to tell of each.
-            RecordKey::Value(_) => return,
-        };
-        let direction = if migrated.incoming { Direction::In } else { Direction::Out };
-        cx.tell(Event::Migrated { kind, name, direction, peer: migrated.peer, why: migrated.why });
-    }
-
-    /// Tells the user how the ring around this node has changed.
-    pub fn on_ring_change(&mut self, cx: &mut Context<'_>, change: RingChange, peer: NodeHandle) {
-        cx.tell(Event::Ring { change, peer });
-        match change {
-            RingChange::Alone => self.was_alone = true,
-            // Only now others are asked: who is alone is the root of everything.
-            RingChange::Predecessor if std::mem::take(&mut self.was_alone) => self.on_return(cx),
-            _ => {}
-        }
-    }
-
     /// Remembers where a person is, as far as a message or a list of members tells.
     fn meet(&mut self, nick: &Nick, node: NodeHandle) {
         let room = self.known.len() < KNOWN_MAX;
@@ -604,12 +576,4 @@ impl Chat {
             channel.members(cx.now).map(|member| (member.nick.clone(), member.node)).collect();
         members.into_iter().collect()
     }
-}
-
-fn has_mail(cx: &Context<'_>, nick: &Nick) -> bool {
-    cx.records.mailbox(nick).is_some_and(Mailbox::has_mail)
-}
-
-fn is_held(cx: &Context<'_>, nick: &Nick) -> bool {
-    cx.records.claims(nick).is_some_and(|claims| claims.holder(cx.now).is_some())
 }
