@@ -24,6 +24,10 @@ fn in_short(event: &Event) -> Option<String> {
     }
 }
 
+fn is_message(event: &Event, wanted: &str) -> bool {
+    matches!(event, Event::Message { text, .. } if text == wanted)
+}
+
 impl Town {
     /// People who are all in `#rust`, in another network for each seed.
     fn by_seed(seed: u64) -> Town {
@@ -90,6 +94,35 @@ fn after_a_cut_everyone_is_shown_what_the_others_said_once_and_that_the_network_
         town.says(3, "send rust after");
         for n in 0..NODES {
             assert_eq!(town.take(n, in_short), ["after"], "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_cut_that_heals_as_soon_as_both_parts_have_spoken_is_told_of_at_once() {
+    for seed in 0..24 {
+        let mut town = Town::by_seed(seed);
+        town.forget();
+        town.network.partition(Cut::Silent, |node| u32::from(node.addr().port() % 2));
+        // The parts have hardly noticed that they are parts.
+        town.run(3 * SECOND);
+        town.types(0, "send rust even");
+        town.types(1, "send rust odd");
+        for _ in 0..100 {
+            let has_both = |town: &Town| {
+                ["even", "odd"].iter().all(|text| town.count(|event| is_message(event, text)) == 4)
+            };
+            if has_both(&town) {
+                break;
+            }
+            town.run(SECOND / 20);
+        }
+        town.heal();
+        for n in 0..NODES {
+            let shown = town.take(n, in_short);
+            let other = if n % 2 == 0 { "odd" } else { "even" };
+            assert!(shown.iter().any(|text| text.starts_with(other)), "seed {seed}, n{n}: {shown:?}");
+            assert!(shown.iter().any(|text| text.starts_with("healed")), "seed {seed}, n{n}: {shown:?}");
         }
     }
 }

@@ -13,9 +13,9 @@ const HOSTS: usize = 8;
 /// How long the halves may take until they are one; the figures that are printed are the measurement.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long the network stays cut after both halves have spoken: longer than a connection waits for an answer, and
-/// than a new root may still hear of what the root before it has written.
-const CUT_FOR: Duration = Duration::from_secs(10);
+/// How long the network stays cut after both halves have spoken: longer than a connection waits for an answer, so that
+/// what was sent to the other half is lost.
+const CUT_FOR: Duration = Duration::from_secs(6);
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 

@@ -64,8 +64,8 @@ pub(super) struct Takeovers {
     running: Vec<Takeover>,
     /// Who took the last range that this node lost, and after which node that began.
     given: Option<(NodeHandle, NodeHandle)>,
-    /// When this node last became the root of something.
-    gained: Time,
+    /// Of which ranges this node became the root of late, and when.
+    gained: Vec<(Range, Time)>,
     /// The new predecessor that fetches its range itself.
     fetching: Option<(NodeHandle, Range)>,
 }
@@ -89,7 +89,8 @@ impl Records {
             return;
         }
         self.repair_soon(now);
-        self.takeovers.gained = now;
+        self.takeovers.gained.retain(|&(_, at)| now < at + ESTABLISHED);
+        self.takeovers.gained.push((update.range, now));
         let why = match update.why {
             chord::Why::Created => return,
             chord::Why::Joined | chord::Why::NewPredecessor => Why::NewPredecessor,
@@ -133,7 +134,8 @@ impl Records {
     /// Whether this node has been the root of `key` for so long that the root before it has nothing more to
     /// say.
     pub(super) fn is_established_root<P: Clone>(&self, now: Time, chord: &Chord<P>, key: Id) -> bool {
-        let has_long_been = self.takeovers.gained + ESTABLISHED <= now;
+        let has_just_become = |&(range, at): &(Range, Time)| now < at + ESTABLISHED && range.contains(key);
+        let has_long_been = !self.takeovers.gained.iter().any(has_just_become);
         has_long_been && chord.is_root(key) == Some(true) && self.is_ready(key)
     }
 
