@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Merged, kept_until};
 use super::facts::Facts;
 use super::lease::{Age, Leased, Leases};
 use super::name::Nick;
+use super::{Merged, kept_until};
 use crate::id::NodeHandle;
 use crate::time::Time;
 

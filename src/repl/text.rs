@@ -186,9 +186,11 @@ impl Text {
             Event::Member { channel, nick, change } => self.member(channel, nick, *change),
             Event::Message { .. } => self.message(event),
             Event::Healed { channel, members } => self.healed(channel, members),
-            Event::Gap { channel } => self.colour.bold(&format!(
-                "More was said in {channel} while you were away than is kept: the oldest of it is gone."
-            )) + "\n",
+            Event::Gap { channel } => {
+                self.colour.bold(&format!(
+                    "More was said in {channel} while you were away than is kept: the oldest of it is gone."
+                )) + "\n"
+            }
             Event::Renamed { nick, was, holder } => format!(
                 "{}\n",
                 self.colour.bold(&format!(
