@@ -384,7 +384,7 @@ mod tests {
                         let Body::Request(payload) = route.body else { continue };
                         self.asked.push((route.id, payload));
                     }
-                    Output::Event(crate::chat::event::Event::Message { seq, .. }) => self.shown.push(seq),
+                    Output::Event(Event::Message { seq, .. }) => self.shown.push(seq),
                     _ => {}
                 }
             }
