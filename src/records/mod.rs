@@ -480,7 +480,7 @@ impl Records {
         self.pushes.urgent = self.revision;
     }
 
-    /// Forgets what is so old that no peer would accept it any more.
+    /// Forgets what has been kept for long enough.
     pub fn prune(&mut self, now: Time) {
         let (journal, changed) = (&mut self.journal, &mut self.changed);
         let mut values = value::Usage::default();
@@ -555,7 +555,7 @@ impl Statement {
         }
     }
 
-    /// Whether it is older than it is kept, by the clock of who has made it.
+    /// Whether it has been kept for long enough, if the clock of who has made it is right.
     fn is_over(&self, now: Time) -> bool {
         match self {
             Statement::Message(entry) => entry.is_over(now),
