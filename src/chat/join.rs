@@ -220,8 +220,8 @@ impl Chat {
     ) {
         let known = cx.records.channel(&channel);
         let is_new = known.is_none_or(|known| !known.is_member(cx.now, membership.node));
-        // What has its place already was said before the member came.
-        let last = known.and_then(|known| known.log.last());
+        // What has its place already was said before the member came; so was what has been dropped.
+        let last = known.and_then(|known| known.log.last().or(known.log.horizon()));
         let nick = membership.nick.clone();
         let key = RecordKey::Channel(channel.clone());
         let statement = Statement::Member(membership, Age::NEW);
@@ -333,4 +333,47 @@ pub(super) fn nicks(members: Vec<(Nick, NodeHandle)>) -> Vec<Nick> {
     nicks.sort();
     nicks.dedup();
     nicks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chord::message::{Answer as Answered, Message};
+    use crate::chord::{Chord, Output};
+    use crate::records::Records;
+    use crate::records::channel::{KEPT_FOR, MessageId};
+
+    #[test]
+    fn what_has_been_dropped_was_said_before_a_member_came() {
+        let start = Time::from_micros(1_800_000_000_000_000);
+        let now = start + KEPT_FOR;
+        let [me, member] = [7000, 7001].map(|port| NodeHandle::new(([127, 0, 0, 1], port).into()));
+        let channel: ChannelName = "rust".parse().unwrap();
+        let key = RecordKey::Channel(channel.clone());
+        let states = |node| Membership { node, version: 1, joined: true, nick: "n".parse().unwrap() };
+        let (place, id) = (Place { epoch: 1, root: me, seq: 1 }, MessageId { author: me, counter: 1 });
+        let entry = Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at: start };
+        let mut records = Records::default();
+        records.write(start, &key, Statement::Message(entry));
+        records.write(now, &key, Statement::Member(states(me), Age::NEW));
+        records.prune(now);
+        assert!(records.channel(&channel).unwrap().log.is_empty());
+
+        let (mut chord, mut events) = (Chord::ideal(&[me], me, 16, now), Vec::new());
+        let mut chat = Chat::new("n".parse().unwrap(), me, now);
+        let mut cx = Context { now, chord: &mut chord, records: &mut records, events: &mut events };
+        let asked = Request { channel, membership: states(member) };
+        let request = chord::Request { origin: member, id: 7, payload: Payload::Join(asked.clone()) };
+        chat.on_join(&mut cx, &request, asked);
+        chat.finish_writes(&mut cx);
+        let mut outputs = std::iter::from_fn(|| cx.chord.next_output());
+        let answer = outputs.find_map(|output| match output {
+            Output::Send { message: Message::Reply { answer, .. }, .. } => Some(answer),
+            _ => None,
+        });
+        let Some(Answered::Payload(Payload::Joined(Answer { last, .. }))) = answer else {
+            panic!("{answer:?}")
+        };
+        assert_eq!(last, Some(place));
+    }
 }

@@ -91,7 +91,7 @@ impl Session {
     /// Whether the root has dropped some of what the user was not shown: that is gone, and waited for no longer.
     fn passes_over_what_is_gone(&mut self, horizon: Option<Place>) -> bool {
         let known = self.seen.max(self.from);
-        let is_gap = known.is_some() && known < horizon;
+        let is_gap = known < horizon;
         if is_gap {
             self.seen = horizon;
         }

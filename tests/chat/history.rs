@@ -68,12 +68,18 @@ fn who_joins_is_shown_the_last_messages_and_then_those_that_come() {
 
 #[test]
 fn who_was_away_while_more_was_said_than_is_kept_is_told_that_some_is_gone() {
+    for said_before in [0, 1] {
+        is_told_that_some_is_gone(said_before);
+    }
+}
+
+fn is_told_that_some_is_gone(said_before: usize) {
     let mut town = Town::of_three();
     assert_ne!(town.keepers("#rust", 1), [CAROL], "the root stays where it is spoken");
-    town.counts(0..1);
+    town.counts(1 - said_before..1);
     town.types(CAROL, "join rust");
     town.wait();
-    town.take(CAROL, text);
+    assert_eq!(town.take(CAROL, text).len(), said_before);
     town.network.partition(Cut::Silent, |node| u32::from(node == at(CAROL)));
     town.run(10 * SECOND);
     for from in (1..LOG_MAX + 101).step_by(100) {
