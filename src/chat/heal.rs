@@ -1,13 +1,15 @@
 //! Heal: a record that was two, in the two parts of a network that was cut, is one again.
 //!
-//! root of the channel -> each member: Healed { key, members }
+//! root of the channel -> each member: Healed { key, members, was_cut }
 //! root of the name -> who claimed it later: Healed { key }
 //!
+//! A root that has just become it may as well learn what the root before it wrote: then nobody can tell whether
+//! the network was cut, and a member sees it by what comes late.
 //! A member then renews (see `renew`), and reads what the other part has said; who has lost the name
 //! renews it and hears so (see `claim`).
 //! Should nobody tell a member, its next renewal shows it: the root's sum of the messages is another one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,9 @@ pub struct Healed {
     pub key: RecordKey,
     /// Everyone who is in the channel, unless they are too many to list.
     pub members: Vec<Nick>,
+    /// Whether the record certainly was two; otherwise a root that has just become it has learnt some of what the
+    /// one before it wrote, or what another did meanwhile.
+    pub was_cut: bool,
 }
 
 /// What a root has of a channel's messages, as far as it is compared with what a member was shown.
@@ -77,20 +82,20 @@ impl Session {
 }
 
 impl Chat {
-    /// This root has learnt what another has written meanwhile: it tells whom it concerns, once enough copies
-    /// know it.
-    pub fn on_records_healed(&mut self, cx: &Context<'_>, keys: impl IntoIterator<Item = RecordKey>) {
-        for key in keys {
-            self.after_write(cx, Then::TellHealed(key));
+    /// This root has learnt what another has written, certainly meanwhile or maybe before it: it tells whom it
+    /// concerns, once enough copies know it.
+    pub fn on_records_healed(&mut self, cx: &Context<'_>, healed: BTreeMap<RecordKey, bool>) {
+        for (key, was_cut) in healed {
+            self.after_write(cx, Then::TellHealed { key, was_cut });
         }
     }
 
-    pub(super) fn tell_healed(cx: &mut Context<'_>, key: RecordKey) {
+    pub(super) fn tell_healed(cx: &mut Context<'_>, key: RecordKey, was_cut: bool) {
         let mut members = Vec::new();
         let concerned: Vec<NodeHandle> = match &key {
             RecordKey::Channel(channel) => {
                 let (nicks, nodes): (Vec<_>, Vec<_>) = Chat::members_of(cx, channel).into_iter().unzip();
-                if nicks.len() <= MEMBERS_MAX {
+                if was_cut && nicks.len() <= MEMBERS_MAX {
                     members = nicks;
                     members.dedup();
                 }
@@ -103,7 +108,7 @@ impl Chat {
             RecordKey::Mailbox(_) | RecordKey::Value(_) => Vec::new(),
         };
         for node in concerned {
-            let healed = Healed { key: key.clone(), members: members.clone() };
+            let healed = Healed { key: key.clone(), members: members.clone(), was_cut };
             cx.chord.tell(cx.now, node, Payload::Healed(healed));
         }
     }
@@ -115,8 +120,12 @@ impl Chat {
                 if let Some(session) = session.filter(|session| session.stage == Stage::Joined) {
                     // An answer that is under way tells of the time before.
                     session.asks_again |= session.catching_up.is_some();
-                    self.tell_user_of_healing(cx, &channel, healed.members);
-                    self.catch_up_after_absence(cx, &channel);
+                    if healed.was_cut {
+                        self.tell_user_of_healing(cx, &channel, healed.members);
+                        self.catch_up_after_absence(cx, &channel);
+                    } else {
+                        self.catch_up(cx, &channel);
+                    }
                 }
             }
             RecordKey::Name(nick) => {

@@ -201,8 +201,11 @@ enum Then {
         last: Place,
         members: BTreeSet<NodeHandle>,
     },
-    /// Who is concerned hears that this record was two.
-    TellHealed(RecordKey),
+    /// Who is concerned hears that this record was two, certainly or maybe.
+    TellHealed {
+        key: RecordKey,
+        was_cut: bool,
+    },
 }
 
 /// What a chat works with: the rest of its node.
@@ -504,7 +507,7 @@ impl Chat {
                 Then::Send(send) => self.on_send_acknowledged(cx, send),
                 Then::Mail(mail) => Chat::on_mail_acknowledged(cx, mail),
                 Then::CatchUp { channel, last, members } => Chat::show_again(cx, channel, last, &members),
-                Then::TellHealed(key) => Chat::tell_healed(cx, key),
+                Then::TellHealed { key, was_cut } => Chat::tell_healed(cx, key, was_cut),
             }
         }
         self.go_on_leaving(cx);

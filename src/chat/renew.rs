@@ -447,7 +447,8 @@ mod tests {
         /// The root has become one with another, and tells so.
         fn heals(&mut self) {
             let key = RecordKey::Channel(self.channel.clone());
-            self.is_told(Payload::Healed(crate::chat::heal::Healed { key, members: Vec::new() }));
+            let healed = crate::chat::heal::Healed { key, members: Vec::new(), was_cut: true };
+            self.is_told(Payload::Healed(healed));
         }
     }
 

@@ -178,8 +178,8 @@ pub struct Records {
     told: Vec<Migrated>,
     /// Members who may have missed what another root has acknowledged.
     behind: BTreeMap<ChannelName, BTreeSet<NodeHandle>>,
-    /// Records of which this root has learnt what another root has written meanwhile.
-    healed: BTreeSet<RecordKey>,
+    /// Records of which this root has learnt what another has written: meanwhile, or maybe before it.
+    healed: BTreeMap<RecordKey, bool>,
     /// What is to be written to the disk, if there is one.
     changed: kept::Changed,
     #[cfg(test)]
@@ -513,8 +513,9 @@ impl Records {
         ready
     }
 
-    /// Takes the records of which this root has learnt what another has written meanwhile.
-    pub fn take_healed(&mut self) -> BTreeSet<RecordKey> {
+    /// Takes the records of which this root has learnt what another has written, and whether that must have been
+    /// meanwhile, in another part of a network that was cut.
+    pub fn take_healed(&mut self) -> BTreeMap<RecordKey, bool> {
         std::mem::take(&mut self.healed)
     }
 

@@ -164,10 +164,15 @@ impl Records {
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
             let (known, says_something) = (self.revision, statement.is_in_force());
+            let is_message = matches!(statement, Statement::Message(_));
             self.learn(now, &key, statement);
-            // Nobody but this root writes it, unless the network was cut.
-            if known < self.revision && says_something && self.is_established_root(now, chord, key.id()) {
-                self.healed.insert(key.clone());
+            let is_served = chord.is_root(key.id()) == Some(true) && self.is_ready(key.id());
+            if known < self.revision && says_something && is_served {
+                // Nobody but this root writes it, unless the network was cut, or the root before it has just done so.
+                let was_cut = self.is_established(now, key.id());
+                if was_cut || is_message {
+                    *self.healed.entry(key.clone()).or_default() |= was_cut;
+                }
             }
             keys.insert(key);
         }

@@ -51,6 +51,11 @@ impl Town {
         self.run(60 * SECOND);
     }
 
+    /// How many are on the side of the cut where this person is.
+    fn in_part_of(&self, n: u16) -> usize {
+        self.people().into_iter().filter(|other| other % 2 == n % 2).count()
+    }
+
     fn heal(&mut self) {
         self.network.heal();
         self.run(UNITED_WITHIN);
@@ -123,6 +128,38 @@ fn a_cut_that_heals_as_soon_as_both_parts_have_spoken_is_told_of_at_once() {
             let other = if n % 2 == 0 { "odd" } else { "even" };
             assert!(shown.iter().any(|text| text.starts_with(other)), "seed {seed}, n{n}: {shown:?}");
             assert!(shown.iter().any(|text| text.starts_with("healed")), "seed {seed}, n{n}: {shown:?}");
+        }
+    }
+}
+
+/// When the two meet, neither knows for certain that what the other has is of another part.
+#[test]
+fn what_is_said_to_two_roots_that_have_just_become_it_is_shown_to_all_at_once() {
+    for seed in 0..24 {
+        let mut town = Town::by_seed(seed);
+        town.forget();
+        let root = town.keepers("#rust", 1)[0];
+        town.network.crash(at(root));
+        town.network.partition(Cut::Silent, |node| u32::from(node.addr().port() % 2));
+        let speakers = [0, 1].map(|part| (0..NODES).find(|&n| n % 2 == part && n != root).unwrap());
+        for speaker in speakers {
+            town.types(speaker, &format!("send rust {speaker}"));
+        }
+        let heard = |town: &Town, speaker: u16| {
+            town.count(|event| is_message(event, &speaker.to_string())) == town.in_part_of(speaker)
+        };
+        for _ in 0..200 {
+            if speakers.iter().all(|&speaker| heard(&town, speaker)) {
+                break;
+            }
+            town.run(SECOND / 20);
+        }
+        assert!(speakers.iter().all(|&speaker| heard(&town, speaker)), "seed {seed}");
+        town.heal();
+        for n in town.people() {
+            let shown = town.take(n, in_short);
+            let other = speakers[usize::from(n % 2 == 0)].to_string();
+            assert!(shown.iter().any(|text| text.starts_with(&other)), "seed {seed}, n{n}: {shown:?}");
         }
     }
 }

@@ -131,12 +131,11 @@ impl Records {
         !self.takeovers.running.iter().any(|takeover| takeover.range.contains(key))
     }
 
-    /// Whether this node has been the root of `key` for so long that the root before it has nothing more to
+    /// Whether this node, the root of `key`, has been it for so long that the root before it has nothing more to
     /// say.
-    pub(super) fn is_established_root<P: Clone>(&self, now: Time, chord: &Chord<P>, key: Id) -> bool {
+    pub(super) fn is_established(&self, now: Time, key: Id) -> bool {
         let has_just_become = |&(range, at): &(Range, Time)| now < at + ESTABLISHED && range.contains(key);
-        let has_long_been = !self.takeovers.gained.iter().any(has_just_become);
-        has_long_been && chord.is_root(key) == Some(true) && self.is_ready(key)
+        !self.takeovers.gained.iter().any(has_just_become)
     }
 
     fn is_taking_over(&self, range: Range) -> bool {
