@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use chord_chat::store::FILE_NAME;
 use rustix::process::Signal;
@@ -25,18 +26,24 @@ const UNDER_WAY: usize = 20;
 /// Where somebody's data lies, and how they start: always in the same way.
 struct Home {
     nick: String,
+    /// Where nobody else listens: after a kill, the port is still free.
+    host: Ipv4Addr,
     directory: TempDir,
     bootstrap: Option<String>,
 }
 
+/// How many homes there have been.
+static HOMES: AtomicU8 = AtomicU8::new(0);
+
 impl Home {
     fn new(nick: &str, bootstrap: Option<&Node>) -> Home {
         let bootstrap = bootstrap.map(|node| node.addr().to_string());
-        Home { nick: nick.to_owned(), directory: tempfile::tempdir().unwrap(), bootstrap }
+        let host = Ipv4Addr::new(127, 1, 0, HOMES.fetch_add(1, Ordering::Relaxed) + 1);
+        Home { nick: nick.to_owned(), host, directory: tempfile::tempdir().unwrap(), bootstrap }
     }
 
     fn spawn(&self) -> Node {
-        self.spawn_with(&self.nick, &["--addr", "127.0.0.1:0"])
+        self.spawn_with(&self.nick, &["--addr", &format!("{}:0", self.host)])
     }
 
     /// The same person, with another nick or at a certain address.
