@@ -6,7 +6,8 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::reply::{Refused, Said};
@@ -29,27 +30,35 @@ pub(super) struct Queued {
 pub(super) async fn say_in_channel(
     State(site): State<Site>,
     Part(name): Part,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply<(StatusCode, Json<Queued>)> {
-    say(&site, Recipient::Channel(read_channel(&name)?), body).await
+    say(&site, Recipient::Channel(read_channel(&name)?), &headers, body).await
 }
 
 pub(super) async fn say_to_person(
     State(site): State<Site>,
     Part(nick): Part,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply<(StatusCode, Json<Queued>)> {
     let nick = nick.parse().map_err(|rule| not_a_name("person", &rule))?;
-    say(&site, Recipient::Nick(nick), body).await
+    say(&site, Recipient::Nick(nick), &headers, body).await
 }
 
 async fn say(
     site: &Site,
     to: Recipient,
+    headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Reply<(StatusCode, Json<Queued>)> {
     let body = read_body(body, TEXT_BYTES_MAX)?;
     let wrong = |reason: &str| Refused::new(StatusCode::BAD_REQUEST, reason);
+    // Who sends JSON means a field of it, and everyone would read the braces.
+    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    if kind.to_ascii_lowercase().starts_with(b"application/json") {
+        return Err(wrong("the body is the message itself, as text/plain, and no JSON"));
+    }
     let text = String::from_utf8(body.into()).map_err(|_| wrong("a message is text in UTF-8"))?;
     if text.trim().is_empty() {
         return Err(wrong("a message is not empty"));

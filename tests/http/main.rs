@@ -374,6 +374,15 @@ fn what_is_no_message_is_refused() {
         assert_eq!(with_token(&a, "POST", "/channels/rust/messages", body.as_bytes()).status, status);
     }
     assert_eq!(with_token(&a, "POST", "/channels/rust/messages", b"\xff").status, 400);
+    // It is the body itself that is said, also where that looks like JSON.
+    for (kind, status) in [("application/json; charset=utf-8", 400), ("text/plain", 202)] {
+        for path in ["/channels/rust/messages", "/users/a/messages"] {
+            let request = Request::new("POST", path).header("Content-Type", kind);
+            let request = request.header("Authorization", &format!("Bearer {}", a.token));
+            let reply = request.body(br#"{"text":"hello"}"#).send(a.http);
+            assert_eq!(reply.status, status, "{path} as {kind}");
+        }
+    }
     for path in ["/channels/a%20b/messages", "/channels/%ff/messages", "/users/%40a/messages"] {
         assert_eq!(with_token(&a, "POST", path, b"text").status, 400, "{path}");
     }
