@@ -18,8 +18,8 @@ use super::{CHANNELS_MAX, Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
+use crate::records::age::Age;
 use crate::records::channel::{Entry, Membership, Place};
-use crate::records::lease::Age;
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
 use crate::time::Time;
@@ -354,7 +354,7 @@ mod tests {
         let (place, id) = (Place { epoch: 1, root: me, seq: 1 }, MessageId { author: me, counter: 1 });
         let entry = Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at: start };
         let mut records = Records::default();
-        records.write(start, &key, Statement::Message(entry));
+        records.write(start, &key, Statement::Message(entry, Age::NEW));
         records.write(now, &key, Statement::Member(states(me), Age::NEW));
         records.prune(now);
         assert!(records.channel(&channel).unwrap().log.is_empty());

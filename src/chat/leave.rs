@@ -14,8 +14,8 @@ use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
+use crate::records::age::Age;
 use crate::records::channel::Membership;
-use crate::records::lease::Age;
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{RecordKey, Statement};
 

@@ -36,6 +36,7 @@ use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
 use crate::records::Mutant;
+use crate::records::age::Age;
 use crate::records::mailbox::{Holder, Letter, MAIL_KEPT_FOR, MAIL_MAX, Mailbox};
 use crate::records::name::{Nick, Person};
 use crate::records::{RecordKey, Statement};
@@ -157,7 +158,8 @@ impl Chat {
         }
         let acknowledged = Acknowledged { origin: request.origin, id: request.id, to: to.clone(), person };
         let key = RecordKey::Mailbox(to);
-        let statement = Statement::Letter(Letter { id, to: person, text: Some(text), from, at: cx.now });
+        let statement =
+            Statement::Letter(Letter { id, to: person, text: Some(text), from, at: cx.now }, Age::NEW);
         if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
@@ -220,7 +222,7 @@ impl Chat {
         let is_noted = known.is_some_and(|known| known.person == person && cx.now < known.at + NOTED_EVERY);
         if !is_noted {
             let holder = Holder { at: cx.now, person };
-            cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), Statement::Holder(holder));
+            cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), Statement::Holder(holder, Age::NEW));
         }
         is_noted
     }
@@ -380,7 +382,7 @@ impl Chat {
 fn strike_off(cx: &mut Context<'_>, nick: &Nick, person: Person, id: &MessageId) {
     let letter = cx.records.mailbox(nick).and_then(|mailbox| mailbox.letter(id)).cloned();
     if let Some(letter) = letter.filter(|letter| letter.to == person) {
-        let struck_off = Statement::Letter(Letter { text: None, ..letter });
+        let struck_off = Statement::Letter(Letter { text: None, ..letter }, Age::NEW);
         cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), struck_off);
     }
 }

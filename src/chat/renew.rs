@@ -28,8 +28,9 @@ use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
+use crate::records::age::Age;
 use crate::records::channel::{Entry, Membership, Place};
-use crate::records::lease::{Age, RENEW_EVERY};
+use crate::records::lease::RENEW_EVERY;
 use crate::records::name::ChannelName;
 use crate::records::{RecordKey, Statement};
 use crate::time::Time;
@@ -465,7 +466,10 @@ mod tests {
         let (mut chat, mut records) = (Chat::new("n".parse().unwrap(), me, NOW), Records::default());
         let says = |place| {
             let (from, text) = ("n".parse().unwrap(), "text".to_owned());
-            Statement::Message(Entry { place, id: MessageId { author: me, counter: 1 }, from, text, at: NOW })
+            Statement::Message(
+                Entry { place, id: MessageId { author: me, counter: 1 }, from, text, at: NOW },
+                Age::NEW,
+            )
         };
         let mut events = Vec::new();
         records.write(NOW, &key, says(Place { epoch: 9, root: me, seq: 1 }));

@@ -24,6 +24,7 @@ use crate::chord;
 use crate::chord::message::Number;
 use crate::id::NodeHandle;
 use crate::records::Mutant;
+use crate::records::age::Age;
 use crate::records::channel::{Entry, Log, Place};
 use crate::records::name::{ChannelName, Nick};
 use crate::records::{CLOCK_AHEAD_MAX, RecordKey, Statement};
@@ -210,7 +211,11 @@ impl Chat {
             if !is_known {
                 let place = self.next_place(cx, &channel);
                 let entry = Entry { place, id, from: from.clone(), text, at: cx.now };
-                cx.records.write(cx.now, &RecordKey::Channel(channel.clone()), Statement::Message(entry));
+                cx.records.write(
+                    cx.now,
+                    &RecordKey::Channel(channel.clone()),
+                    Statement::Message(entry, Age::NEW),
+                );
             }
         }
         let log = cx.records.channel(&channel).map(|known| &known.log);
@@ -452,7 +457,7 @@ mod tests {
         let says = |records: &mut Records, seq| {
             let (place, id) = (Place { epoch: 1, root: me, seq }, MessageId { author: me, counter: seq });
             let (from, text) = ("n".parse().unwrap(), "text".to_owned());
-            records.write(NOW, &key, Statement::Message(Entry { place, id, from, text, at: NOW }));
+            records.write(NOW, &key, Statement::Message(Entry { place, id, from, text, at: NOW }, Age::NEW));
         };
         says(&mut records, 1);
         let mut events = Vec::new();

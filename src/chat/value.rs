@@ -14,6 +14,7 @@ use super::payload::Payload;
 use super::{Chat, Context, Pending, Then};
 use crate::chord;
 use crate::id::NodeHandle;
+use crate::records::age::Age;
 use crate::records::value::{VALUE_BYTES_MAX, ValueKey, Version, Written};
 use crate::records::{Mutant, RecordKey, Statement};
 
@@ -121,7 +122,11 @@ impl Chat {
                 let reason = "the node that should keep this value has no room for more".to_owned();
                 return cx.reply_read(request, Payload::Refused(reason));
             }
-            cx.records.write(cx.now, &RecordKey::Value(key), Statement::Written(Written { version, value }));
+            cx.records.write(
+                cx.now,
+                &RecordKey::Value(key),
+                Statement::Written(Written { version, value }, Age::NEW),
+            );
         }
         let (origin, id) = (request.origin, request.id);
         self.after_write(cx, Then::Answer { origin, id, payload: Payload::Wrote { was_there } });

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Merged;
+use super::age::Age;
 use super::facts::Facts;
-use super::lease::{Age, Leased, Leases};
+use super::lease::{Leased, Leases};
 use super::name::Nick;
-use super::{Merged, kept_until};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
@@ -195,18 +196,13 @@ pub struct Entry {
     pub at: Time,
 }
 
-impl Entry {
-    pub(super) fn is_over(&self, now: Time) -> bool {
-        self.at + KEPT_FOR <= now
-    }
-}
-
 /// An entry as a node keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     entry: Entry,
+    /// When its root gave it its place, by this node's clock.
+    made: Time,
     revision: u64,
-    until: Time,
 }
 
 /// The messages of a channel, the newest [`LOG_MAX`] of the last [`KEPT_FOR`], each once and in its place.
@@ -226,17 +222,31 @@ impl Log {
     /// No root gives out a place twice: its epochs begin with its clock, so one that has lost its memory
     /// does not come back to a former one. Were it to, the first message here would keep the place.
     /// The revisions of what had to go are added to `dropped`.
-    pub(super) fn merge(&mut self, now: Time, entry: Entry, revision: u64, dropped: &mut Vec<u64>) -> bool {
-        let Some(until) = kept_until(entry.at, KEPT_FOR, now) else { return false };
-        let was_dropped = Some(entry.place) <= self.horizon;
-        let is_placed = self.places.get(&entry.id).is_some_and(|&known| known <= entry.place);
-        if was_dropped || is_placed || self.entries.contains_key(&entry.place) {
+    pub(super) fn merge(
+        &mut self,
+        now: Time,
+        entry: Entry,
+        age: Age,
+        revision: u64,
+        dropped: &mut Vec<u64>,
+    ) -> bool {
+        let made = age.made(now);
+        if made + KEPT_FOR <= now || Some(entry.place) <= self.horizon {
+            return false;
+        }
+        if let Some(held) = self.entries.get_mut(&entry.place) {
+            if held.entry == entry {
+                held.made = held.made.min(made);
+            }
+            return false;
+        }
+        if self.places.get(&entry.id).is_some_and(|&known| known < entry.place) {
             return false;
         }
         if let Some(later) = self.places.insert(entry.id, entry.place) {
             dropped.extend(self.entries.remove(&later).map(|held| held.revision));
         }
-        self.entries.insert(entry.place, Held { entry, revision, until });
+        self.entries.insert(entry.place, Held { entry, made, revision });
         while LOG_MAX < self.entries.len() {
             dropped.extend(self.drop_first());
         }
@@ -246,7 +256,7 @@ impl Log {
     /// Forgets the messages that have been kept long enough; the revisions that they had are added to
     /// `dropped`.
     fn prune(&mut self, now: Time, dropped: &mut Vec<u64>) {
-        while self.entries.first_key_value().is_some_and(|(_, oldest)| oldest.until <= now) {
+        while self.entries.first_key_value().is_some_and(|(_, oldest)| oldest.made + KEPT_FOR <= now) {
             dropped.extend(self.drop_first());
         }
     }
@@ -265,7 +275,16 @@ impl Log {
 
     /// The message with this id.
     pub fn get(&self, id: &MessageId) -> Option<&Entry> {
-        self.places.get(id).and_then(|place| self.entries.get(place)).map(|held| &held.entry)
+        self.held(id).map(|held| &held.entry)
+    }
+
+    /// How long ago the message with this id got its place.
+    pub(super) fn age(&self, now: Time, id: &MessageId) -> Option<Age> {
+        self.held(id).map(|held| Age::since(held.made, now))
+    }
+
+    fn held(&self, id: &MessageId) -> Option<&Held> {
+        self.places.get(id).and_then(|place| self.entries.get(place))
     }
 
     /// Whether the author of this message has said something later.

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Merged;
+use super::age::Age;
 use super::facts::Facts;
-use super::lease::{Age, Leased, Leases};
+use super::lease::{Leased, Leases};
 use super::name::Person;
 use crate::id::NodeHandle;
 use crate::time::Time;

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::lease::Age;
 use super::{Record, RecordKey, Records, Statement, Subject};
 use crate::time::Time;
 
@@ -64,7 +63,7 @@ impl Records {
 
     /// Learns again what was kept, so long after.
     pub fn restore(&mut self, now: Time, key: &RecordKey, subject: Subject, statement: Statement) {
-        let is_kept = !statement.is_over(now) && self.merge(now, key, statement);
+        let is_kept = self.merge(now, key, statement);
         if is_kept {
             self.note_restored(key);
         }
@@ -98,12 +97,13 @@ impl Records {
 impl Statement {
     /// The same, so much later.
     pub fn aged(self, by: Duration) -> Statement {
-        let aged = |age: Age| Age(age.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)));
         match self {
-            Statement::Member(membership, age) => Statement::Member(membership, aged(age)),
-            Statement::Claim(claim, age) => Statement::Claim(claim, aged(age)),
-            // These say when they were made.
-            other => other,
+            Statement::Member(membership, age) => Statement::Member(membership, age.after(by)),
+            Statement::Message(entry, age) => Statement::Message(entry, age.after(by)),
+            Statement::Claim(claim, age) => Statement::Claim(claim, age.after(by)),
+            Statement::Letter(letter, age) => Statement::Letter(letter, age.after(by)),
+            Statement::Holder(holder, age) => Statement::Holder(holder, age.after(by)),
+            Statement::Written(written, age) => Statement::Written(written, age.after(by)),
         }
     }
 }

@@ -1,14 +1,10 @@
 //! Lease: a claim that ends by itself unless its author renews it.
-//!
-//! Clocks of different nodes are not compared: with a statement travels its age, and each node
-//! counts on from there by its own clock.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::Merged;
+use super::age::Age;
 use crate::id::NodeHandle;
 use crate::time::Time;
 
@@ -23,21 +19,10 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(30);
 /// It must be longer than any older statement by the same author can still be on its way.
 const KEEP: Duration = Duration::from_secs(15 * 60);
 
-/// How long ago the author made a statement, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Age(pub u64);
-
 impl Age {
-    /// The age of a statement that is being made.
-    pub const NEW: Age = Age(0);
-
     /// Whether the lease of a statement that is so old has not ended.
     pub(super) fn is_in_force(self) -> bool {
         Duration::from_millis(self.0) < LEASE
-    }
-
-    fn issued(self, now: Time) -> Time {
-        now - Duration::from_millis(self.0)
     }
 }
 
@@ -57,7 +42,7 @@ pub(super) struct Leases<T>(BTreeMap<NodeHandle, Held<T>>);
 struct Held<T> {
     statement: T,
     /// When the author made it, by this node's clock.
-    issued: Time,
+    made: Time,
     revision: u64,
 }
 
@@ -69,52 +54,49 @@ impl<T> Default for Leases<T> {
 
 impl<T: Leased> Leases<T> {
     /// The newer of two statements of an author holds; of the same one, the greater age.
-    ///
-    /// Were it the smaller age, two copies that tell each other a statement would keep it alive.
     pub(super) fn merge(&mut self, now: Time, statement: T, age: Age, revision: u64) -> Merged {
-        let issued = age.issued(now);
-        if issued + KEEP <= now {
+        let made = age.made(now);
+        if made + KEEP <= now {
             return Merged::Known;
         }
         let author = statement.author();
         let Some(held) = self.0.get_mut(&author) else {
-            self.0.insert(author, Held { statement, issued, revision });
+            self.0.insert(author, Held { statement, made, revision });
             return Merged::News { before: None };
         };
         let newer = (held.statement.version(), &held.statement) < (statement.version(), &statement);
         if newer {
             let before = Some(held.revision);
-            *held = Held { statement, issued, revision };
+            *held = Held { statement, made, revision };
             return Merged::News { before };
         }
         if held.statement == statement {
-            held.issued = held.issued.min(issued);
+            held.made = held.made.min(made);
         }
         Merged::Known
     }
 
     pub(super) fn get(&self, now: Time, author: &NodeHandle) -> Option<(&T, Age)> {
         let held = self.0.get(author)?;
-        let age = u64::try_from(now.since(held.issued).as_millis()).unwrap_or(u64::MAX);
-        Some((&held.statement, Age(age)))
+        Some((&held.statement, Age::since(held.made, now)))
     }
 
     /// The statements whose lease has not ended.
     pub(super) fn live(&self, now: Time) -> impl Iterator<Item = &T> {
-        self.0.values().filter(move |held| now < held.issued + LEASE).map(|held| &held.statement)
+        self.0.values().filter(move |held| now < held.made + LEASE).map(|held| &held.statement)
     }
 
     /// The statements whose lease ended after `since`, and not later than `now`.
     pub(super) fn ended(&self, since: Time, now: Time) -> impl Iterator<Item = &T> {
         self.0
             .values()
-            .filter(move |held| (since < held.issued + LEASE) && (held.issued + LEASE <= now))
+            .filter(move |held| (since < held.made + LEASE) && (held.made + LEASE <= now))
             .map(|held| &held.statement)
     }
 
     /// All statements, and whether the lease of each has not ended.
     pub(super) fn all(&self, now: Time) -> impl Iterator<Item = (&T, bool)> {
-        self.0.values().map(move |held| (&held.statement, now < held.issued + LEASE))
+        self.0.values().map(move |held| (&held.statement, now < held.made + LEASE))
     }
 
     pub(super) fn set_revision(&mut self, author: &NodeHandle, revision: u64) {
@@ -127,7 +109,7 @@ impl<T: Leased> Leases<T> {
     pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
         let mut pruned = Vec::new();
         self.0.retain(|_, held| {
-            let keep = now < held.issued + KEEP;
+            let keep = now < held.made + KEEP;
             if !keep {
                 pruned.push(held.revision);
             }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Merged;
+use super::age::Age;
 use super::channel::MessageId;
 use super::facts::Facts;
 use super::name::{Nick, Person};
-use super::{Merged, kept_until};
 use crate::time::Time;
 
 /// How long a letter waits for its receiver, and how long it is remembered who had a name.
@@ -41,8 +42,9 @@ pub struct Letter {
 }
 
 impl Letter {
-    pub(super) fn is_over(&self, now: Time) -> bool {
-        self.at + MAIL_KEPT_FOR <= now
+    /// Of two statements about a letter, the first one holds.
+    fn order(&self) -> (bool, &Letter) {
+        (self.text.is_some(), self)
     }
 }
 
@@ -55,18 +57,18 @@ pub struct Holder {
     pub person: Person,
 }
 
-impl Holder {
-    pub(super) fn is_over(&self, now: Time) -> bool {
-        self.at + MAIL_KEPT_FOR <= now
-    }
-}
-
-/// What a node keeps, the revision at which it was learnt, and until when it is kept.
+/// What a node keeps, when its root made it, by this node's clock, and the revision at which it was learnt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Held<T> {
     it: T,
+    made: Time,
     revision: u64,
-    until: Time,
+}
+
+impl<T> Held<T> {
+    fn is_over(&self, now: Time) -> bool {
+        self.made + MAIL_KEPT_FOR <= now
+    }
 }
 
 /// The letters for those who have or had a name.
@@ -100,34 +102,54 @@ impl Mailbox {
         self.letters.get(id).map(|held| &held.it)
     }
 
+    /// What holds about the letter with this id, with its age.
+    pub(super) fn letter_told(&self, now: Time, id: &MessageId) -> Option<(Letter, Age)> {
+        self.letters.get(id).map(|held| (held.it.clone(), Age::since(held.made, now)))
+    }
+
+    /// What holds about who had the name last, with its age.
+    pub(super) fn holder_told(&self, now: Time) -> Option<(Holder, Age)> {
+        self.holder.as_ref().map(|held| (held.it, Age::since(held.made, now)))
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.letters.len() < LETTERS_MAX
     }
 
-    pub(super) fn merge_letter(&mut self, now: Time, letter: Letter, revision: u64) -> Merged {
-        let Some(until) = kept_until(letter.at, MAIL_KEPT_FOR, now) else { return Merged::Known };
-        let newer = |known: &Letter| (letter.text.is_some(), &letter) < (known.text.is_some(), known);
-        match self.letters.get_mut(&letter.id) {
-            Some(held) if !newer(&held.it) => Merged::Known,
-            Some(held) => {
-                let before = Some(held.revision);
-                *held = Held { it: letter, revision, until };
-                Merged::News { before }
-            }
-            None => {
-                self.letters.insert(letter.id, Held { it: letter, revision, until });
-                Merged::News { before: None }
-            }
-        }
-    }
-
-    pub(super) fn merge_holder(&mut self, now: Time, holder: Holder, revision: u64) -> Merged {
-        let Some(until) = kept_until(holder.at, MAIL_KEPT_FOR, now) else { return Merged::Known };
-        if self.holder().is_some_and(|known| holder <= known) {
+    /// A letter that is shown later is kept no longer for that.
+    pub(super) fn merge_letter(&mut self, now: Time, letter: Letter, age: Age, revision: u64) -> Merged {
+        let told = Held { it: letter, made: age.made(now), revision };
+        if told.is_over(now) {
             return Merged::Known;
         }
-        let before = self.holder.replace(Held { it: holder, revision, until }).map(|held| held.revision);
-        Merged::News { before }
+        let Some(held) = self.letters.get_mut(&told.it.id) else {
+            self.letters.insert(told.it.id, told);
+            return Merged::News { before: None };
+        };
+        let made = held.made.min(told.made);
+        if told.it.order() < held.it.order() {
+            let before = Some(held.revision);
+            *held = Held { made, ..told };
+            return Merged::News { before };
+        }
+        held.made = made;
+        Merged::Known
+    }
+
+    pub(super) fn merge_holder(&mut self, now: Time, holder: Holder, age: Age, revision: u64) -> Merged {
+        let told = Held { it: holder, made: age.made(now), revision };
+        if told.is_over(now) {
+            return Merged::Known;
+        }
+        match &mut self.holder {
+            Some(held) if told.it == held.it => held.made = held.made.min(told.made),
+            Some(held) if told.it < held.it => {}
+            _ => {
+                let before = self.holder.replace(told).map(|held| held.revision);
+                return Merged::News { before };
+            }
+        }
+        Merged::Known
     }
 
     /// Writes what a copy must know to know the same.
@@ -157,13 +179,13 @@ impl Mailbox {
     pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
         let mut pruned = Vec::new();
         self.letters.retain(|_, held| {
-            let is_over = held.until <= now;
+            let is_over = held.is_over(now);
             if is_over {
                 pruned.push(held.revision);
             }
             !is_over
         });
-        let over = self.holder.take_if(|held| held.until <= now);
+        let over = self.holder.take_if(|held| held.is_over(now));
         pruned.extend(over.map(|held| held.revision));
         pruned
     }

@@ -10,6 +10,7 @@
 //! The journal orders the statements by it: what a peer has not been told is what comes after the
 //! revision that it has acknowledged.
 
+pub mod age;
 pub mod channel;
 pub mod claims;
 mod facts;
@@ -33,9 +34,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::age::Age;
 use self::channel::{Channel, Entry, Membership, MessageId, TEXT_BYTES_MAX};
 use self::claims::{Claim, Claims};
-use self::lease::Age;
 use self::mailbox::{Holder, Letter, Mailbox};
 pub use self::message::Message;
 pub(crate) use self::mutant::Mutant;
@@ -62,23 +63,9 @@ const KEEPERS_MAX: usize = 8;
 /// How many people may be in a channel, or claim a name: each has one statement.
 pub const STATEMENTS_MAX: usize = 4096;
 
-/// How far the clock of another node may be ahead: no honest node has written what is from later than that.
-pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Until when something is kept that a root has made at `at`, by its clock, and that is learnt `now`; nothing if that
-/// is over.
-///
-/// What is over by more than a day, nobody would tell of any more whose clock is right: then it is new, and the clock
-/// of its root far behind.
-/// A copy that dropped it would not have what is acknowledged; so it stays for as long from now.
-fn kept_until(at: Time, kept_for: Duration, now: Time) -> Option<Time> {
-    let until = at + kept_for;
-    match now {
-        _ if now < until => Some(until),
-        _ if now < until + CLOCK_AHEAD_MAX => None,
-        _ => Some(now + kept_for),
-    }
-}
+/// How far the clock of another node may be ahead, also of one that was never told the time and begins in 1970: no honest
+/// node has written what is from later than that.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// How many bytes of statements one message holds, about.
 const STATEMENTS_BYTES: usize = 256 * 1024;
@@ -119,21 +106,21 @@ impl fmt::Display for RecordKey {
     }
 }
 
-/// The smallest part of a record that is told on its own.
+/// The smallest part of a record that is told on its own, with its age.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Statement {
     /// Someone is in a channel, or is not; written by the member.
     Member(Membership, Age),
     /// A message has its place in a channel; written by the channel's root.
-    Message(Entry),
+    Message(Entry, Age),
     /// Someone has a name, or has given it up; written by the holder.
     Claim(Claim, Age),
     /// A private message waits for someone, or has been shown to them; written by the mailbox's root.
-    Letter(Letter),
+    Letter(Letter, Age),
     /// Someone had a name; written by the mailbox's root.
-    Holder(Holder),
+    Holder(Holder, Age),
     /// A value was written or deleted; written by its root.
-    Written(Written),
+    Written(Written, Age),
 }
 
 /// What a statement is about, within its record.
@@ -294,7 +281,7 @@ impl Records {
     /// One from the far future, which nothing would ever replace, is dropped; what is on the own disk was not that
     /// when it came.
     fn learn(&mut self, now: Time, key: &RecordKey, statement: Statement) {
-        if let Statement::Written(written) = &statement
+        if let Statement::Written(written, _) = &statement
             && now + CLOCK_AHEAD_MAX < written.version.at
         {
             return;
@@ -354,10 +341,10 @@ impl Records {
                 let subject = Subject::Member(membership.node);
                 (channel.merge_member(now, membership, age, revision), subject)
             }
-            (Record::Channel(channel), Statement::Message(entry)) => {
+            (Record::Channel(channel), Statement::Message(entry, age)) => {
                 let subject = Subject::Message(entry.id);
                 let mut dropped = Vec::new();
-                let news = channel.log.merge(now, entry, revision, &mut dropped);
+                let news = channel.log.merge(now, entry, age, revision, &mut dropped);
                 for revision in dropped {
                     forget(&mut self.journal, &mut self.changed, revision);
                 }
@@ -367,16 +354,16 @@ impl Records {
                 let subject = Subject::Claim(claim.holder);
                 (claims.merge(now, claim, age, revision), subject)
             }
-            (Record::Mailbox(mailbox), Statement::Letter(letter)) => {
+            (Record::Mailbox(mailbox), Statement::Letter(letter, age)) => {
                 let subject = Subject::Letter(letter.id);
-                (mailbox.merge_letter(now, letter, revision), subject)
+                (mailbox.merge_letter(now, letter, age, revision), subject)
             }
-            (Record::Mailbox(mailbox), Statement::Holder(holder)) => {
-                (mailbox.merge_holder(now, holder, revision), Subject::Holder)
+            (Record::Mailbox(mailbox), Statement::Holder(holder, age)) => {
+                (mailbox.merge_holder(now, holder, age, revision), Subject::Holder)
             }
-            (Record::Value(value), Statement::Written(written)) => {
+            (Record::Value(value), Statement::Written(written, age)) => {
                 self.values -= value.usage();
-                let merged = value.merge(now, written, revision);
+                let merged = value.merge(now, written, age, revision);
                 self.values += value.usage();
                 (merged, Subject::Written)
             }
@@ -405,7 +392,7 @@ impl Records {
     /// Whether `statement` could be kept: room is needed for a new author, or for a larger value; another statement
     /// of an author that is known takes its place.
     pub fn has_room_for(&self, key: &RecordKey, statement: &Statement) -> bool {
-        if let (RecordKey::Value(key), Statement::Written(written)) = (key, statement) {
+        if let (RecordKey::Value(key), Statement::Written(written, _)) = (key, statement) {
             return self.has_room_for_values_of(COPIES, key, written.value.as_ref().map_or(0, Vec::len));
         }
         let is_known = match (self.held.get(key).map(|held| &held.record), statement) {
@@ -415,12 +402,12 @@ impl Records {
             (Some(Record::Name(claims)), Statement::Claim(claim, _)) => {
                 claims.get(Time::default(), &claim.holder).is_some()
             }
-            (Some(Record::Mailbox(mailbox)), Statement::Letter(letter)) => {
+            (Some(Record::Mailbox(mailbox)), Statement::Letter(letter, _)) => {
                 mailbox.letter(&letter.id).is_some()
             }
             // The log makes room by itself, and of holders only the last is kept.
-            (Some(Record::Channel(_)), Statement::Message(_))
-            | (Some(Record::Mailbox(_)), Statement::Holder(_)) => true,
+            (Some(Record::Channel(_)), Statement::Message(..))
+            | (Some(Record::Mailbox(_)), Statement::Holder(..)) => true,
             _ => false,
         };
         is_known || self.has_room(key)
@@ -545,38 +532,27 @@ impl Statement {
     /// Whether it keeps the limits that every root keeps.
     fn is_sound(&self) -> bool {
         match self {
-            Statement::Message(Entry { text, .. }) | Statement::Letter(Letter { text: Some(text), .. }) => {
+            Statement::Message(Entry { text, .. }, _)
+            | Statement::Letter(Letter { text: Some(text), .. }, _) => {
                 (1..=TEXT_BYTES_MAX).contains(&text.len())
             }
             Statement::Member(..) | Statement::Claim(..) => true,
-            Statement::Letter(_) | Statement::Holder(_) => true,
-            Statement::Written(written) => {
+            Statement::Letter(..) | Statement::Holder(..) => true,
+            Statement::Written(written, _) => {
                 written.value.as_ref().is_none_or(|value| value.len() <= VALUE_BYTES_MAX)
             }
-        }
-    }
-
-    /// Whether it has been kept for long enough, if the clock of who has made it is right.
-    fn is_over(&self, now: Time) -> bool {
-        match self {
-            Statement::Message(entry) => entry.is_over(now),
-            Statement::Letter(letter) => letter.is_over(now),
-            Statement::Holder(holder) => holder.is_over(now),
-            Statement::Written(written) => written.is_over(now),
-            // Their age travels with them.
-            Statement::Member(..) | Statement::Claim(..) => false,
         }
     }
 
     /// Whether it says something that is so, and not only what is over.
     fn is_in_force(&self) -> bool {
         match self {
-            Statement::Message(_) => true,
+            Statement::Message(..) => true,
             Statement::Member(membership, age) => membership.joined && age.is_in_force(),
             Statement::Claim(claim, age) => claim.held && age.is_in_force(),
-            Statement::Letter(_) | Statement::Holder(_) => false,
+            Statement::Letter(..) | Statement::Holder(..) => false,
             // Nobody is told that a value was two.
-            Statement::Written(_) => false,
+            Statement::Written(..) => false,
         }
     }
 
@@ -584,10 +560,9 @@ impl Statement {
     fn bytes(&self) -> usize {
         const FIXED: usize = 100;
         match self {
-            Statement::Message(Entry { text, .. }) | Statement::Letter(Letter { text: Some(text), .. }) => {
-                FIXED + text.len()
-            }
-            Statement::Written(Written { value, .. }) => {
+            Statement::Message(Entry { text, .. }, _)
+            | Statement::Letter(Letter { text: Some(text), .. }, _) => FIXED + text.len(),
+            Statement::Written(Written { value, .. }, _) => {
                 FIXED + KEY_BYTES_MAX + value.as_ref().map_or(0, Vec::len)
             }
             _ => FIXED,

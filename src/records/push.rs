@@ -164,7 +164,7 @@ impl Records {
         let mut keys = BTreeSet::new();
         for (key, statement) in statements {
             let (known, says_something) = (self.revision, statement.is_in_force());
-            let is_message = matches!(statement, Statement::Message(_));
+            let is_message = matches!(statement, Statement::Message(..));
             self.learn(now, &key, statement);
             let is_served = chord.is_root(key.id()) == Some(true) && self.is_ready(key.id());
             if known < self.revision && says_something && is_served {
@@ -297,8 +297,8 @@ mod tests {
     use crate::chord::Output;
     use crate::chord::message;
     use crate::machine::Input;
+    use crate::records::age::Age;
     use crate::records::channel::Membership;
-    use crate::records::lease::Age;
 
     const START: Time = Time::from_micros(1_000_000);
 

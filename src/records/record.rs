@@ -43,17 +43,22 @@ impl Record {
                 Some(Statement::Member(membership.clone(), age))
             }
             (Record::Channel(channel), Subject::Message(id)) => {
-                channel.log.get(id).cloned().map(Statement::Message)
+                let age = channel.log.age(now, id)?;
+                Some(Statement::Message(channel.log.get(id)?.clone(), age))
             }
             (Record::Name(claims), Subject::Claim(holder)) => {
                 let (claim, age) = claims.get(now, holder)?;
                 Some(Statement::Claim(claim.clone(), age))
             }
             (Record::Mailbox(mailbox), Subject::Letter(id)) => {
-                mailbox.letter(id).cloned().map(Statement::Letter)
+                mailbox.letter_told(now, id).map(|(letter, age)| Statement::Letter(letter, age))
             }
-            (Record::Mailbox(mailbox), Subject::Holder) => mailbox.holder().map(Statement::Holder),
-            (Record::Value(value), Subject::Written) => value.written().cloned().map(Statement::Written),
+            (Record::Mailbox(mailbox), Subject::Holder) => {
+                mailbox.holder_told(now).map(|(holder, age)| Statement::Holder(holder, age))
+            }
+            (Record::Value(value), Subject::Written) => {
+                value.told(now).map(|(written, age)| Statement::Written(written, age))
+            }
             _ => None,
         }
     }

@@ -275,7 +275,7 @@ impl Records {
     ) {
         let (mut statements, reached) = self.statements_after(now, reached, |_, other, _| *other == key);
         statements.retain(|(_, statement)| match statement {
-            Statement::Message(entry) => horizon < Some(entry.place),
+            Statement::Message(entry, _) => horizon < Some(entry.place),
             _ => true,
         });
         if !statements.is_empty() {

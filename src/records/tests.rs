@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::channel::{Entry, KEPT_FOR, LOG_MAX, Place};
+use super::channel::{Entry, LOG_MAX, Place};
 use super::lease::{LEASE, RENEW_EVERY};
 use super::mailbox::MAIL_KEPT_FOR;
 use super::name::Person;
 use super::value::{DELETED_KEPT_FOR, KEY_CHARS_MAX, NotAKey, Usage, VALUES_BYTES_MAX, VALUES_MAX, Version};
 use super::*;
 
-const NOW: Time = Time::from_micros(1_800_000_000_000_000);
+pub(super) const NOW: Time = Time::from_micros(1_800_000_000_000_000);
 
 fn node(n: u16) -> NodeHandle {
     NodeHandle::new(([127, 0, 0, 1], 7000 + n).into())
 }
 
-fn rust() -> RecordKey {
+pub(super) fn rust() -> RecordKey {
     RecordKey::Channel("rust".parse().unwrap())
 }
 
@@ -30,7 +30,7 @@ fn member(n: u16, version: u64, joined: bool) -> Membership {
     Membership { node: node(n), version, joined, nick: format!("n{n}").parse().unwrap() }
 }
 
-fn entry(author: u16, counter: u64, epoch: u64, root: u16, seq: u64) -> Entry {
+pub(super) fn entry(author: u16, counter: u64, epoch: u64, root: u16, seq: u64) -> Entry {
     Entry {
         place: Place { epoch, root: node(root), seq },
         id: MessageId { author: node(author), counter },
@@ -40,11 +40,11 @@ fn entry(author: u16, counter: u64, epoch: u64, root: u16, seq: u64) -> Entry {
     }
 }
 
-fn bobs_mail() -> RecordKey {
+pub(super) fn bobs_mail() -> RecordKey {
     RecordKey::Mailbox("bob".parse().unwrap())
 }
 
-fn letter(counter: u64, text: Option<&str>, at: Time) -> Letter {
+pub(super) fn letter(counter: u64, text: Option<&str>, at: Time) -> Letter {
     let id = MessageId { author: node(1), counter };
     Letter { id, to: Person::new([2; 16]), text: text.map(str::to_owned), from: "n".parse().unwrap(), at }
 }
@@ -53,15 +53,13 @@ fn key_of_value(key: &str) -> ValueKey {
     key.parse().unwrap()
 }
 
-fn value_of(key: &str) -> RecordKey {
+pub(super) fn value_of(key: &str) -> RecordKey {
     RecordKey::Value(key_of_value(key))
 }
 
-fn written(at: Time, root: u16, value: Option<&[u8]>) -> Statement {
-    Statement::Written(Written {
-        version: Version { at, root: node(root) },
-        value: value.map(<[u8]>::to_vec),
-    })
+pub(super) fn written(at: Time, root: u16, value: Option<&[u8]>) -> Statement {
+    let version = Version { at, root: node(root) };
+    Statement::Written(Written { version, value: value.map(<[u8]>::to_vec) }, Age::NEW)
 }
 
 /// Statements about one channel, one name, one mailbox and two values, few enough to be about the same things often.
@@ -74,18 +72,18 @@ fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
             Statement::Member(member(n, version, joined), age)
         )),
         // A message may have several places, given by several roots; a place has one message.
-        (0..3u16, 0..3u64, 1..3u64, 0..2u16).prop_map(|(author, counter, epoch, root)| {
+        (0..3u16, 0..3u64, 1..3u64, 0..2u16, age.clone()).prop_map(|(author, counter, epoch, root, age)| {
             let seq = 1 + u64::from(author) * 3 + counter;
-            (rust(), Statement::Message(entry(author, counter, epoch, root, seq)))
+            (rust(), Statement::Message(entry(author, counter, epoch, root, seq), age))
         }),
         // A letter that was sent again may have come to two roots.
-        (0..3u64, any::<bool>(), 0..2u64).prop_map(|(counter, waits, later)| {
+        (0..3u64, any::<bool>(), 0..2u64, age.clone()).prop_map(|(counter, waits, later, age)| {
             let letter = letter(counter, waits.then_some("text"), NOW + Duration::from_secs(later));
-            (bobs_mail(), Statement::Letter(letter))
+            (bobs_mail(), Statement::Letter(letter, age))
         }),
-        (0..3u8, 0..3u64).prop_map(|(who, later)| {
+        (0..3u8, 0..3u64, age.clone()).prop_map(|(who, later, age)| {
             let at = NOW + Duration::from_secs(later);
-            (bobs_mail(), Statement::Holder(Holder { at, person: Person::new([who; 16]) }))
+            (bobs_mail(), Statement::Holder(Holder { at, person: Person::new([who; 16]) }, age))
         }),
         any_written(),
         (claim, age).prop_map(|((n, version, since, held), age)| {
@@ -103,10 +101,11 @@ fn any_statement() -> impl Strategy<Value = (RecordKey, Statement)> {
 
 /// Of one version there may be several values, where a peer is confused.
 fn any_written() -> impl Strategy<Value = (RecordKey, Statement)> {
-    (0..2u8, 0..4u64, 0..2u16, prop::option::of(0..3usize)).prop_map(|(key, later, root, bytes)| {
-        let value = bytes.map(|bytes| vec![0; bytes]);
-        let at = NOW + Duration::from_secs(later);
-        (value_of(["apple", "pear"][usize::from(key)]), written(at, root, value.as_deref()))
+    let written = (0..4u64, 0..2u16, prop::option::of(0..3usize), (0u64..1_000_000).prop_map(Age));
+    (0..2u8, written).prop_map(|(key, (later, root, bytes, age))| {
+        let version = Version { at: NOW + Duration::from_secs(later), root: node(root) };
+        let written = Written { version, value: bytes.map(|bytes| vec![0; bytes]) };
+        (value_of(["apple", "pear"][usize::from(key)]), Statement::Written(written, age))
     })
 }
 
@@ -119,7 +118,7 @@ fn merged(statements: &[(RecordKey, Statement)]) -> Records {
 }
 
 /// All that a copy tells another, whatever the order in which it learnt it.
-fn told(records: &Records) -> BTreeSet<(RecordKey, Statement)> {
+pub(super) fn told(records: &Records) -> BTreeSet<(RecordKey, Statement)> {
     records.statements_after(NOW, 0, |_, _, _| true).0.into_iter().collect()
 }
 
@@ -176,10 +175,10 @@ proptest! {
             match deed {
                 0 => records.drop_record(&key),
                 1 => {
-                    let Statement::Written(Written { version, .. }) = statement else { unreachable!("it is written") };
-                    records.prune(version.at + DELETED_KEPT_FOR);
+                    let Statement::Written(_, age) = statement else { unreachable!("it is written") };
+                    records.prune(age.made(NOW) + DELETED_KEPT_FOR);
                 }
-                2 => drop(records.merge(NOW, &key, Statement::Holder(Holder { at: NOW, person: Person::new([0; 16]) }))),
+                2 => drop(records.merge(NOW, &key, Statement::Holder(Holder { at: NOW, person: Person::new([0; 16]) }, Age::NEW))),
                 _ => drop(records.merge(NOW, &key, statement)),
             }
             let mut counted = Usage::default();
@@ -277,9 +276,9 @@ fn the_log_keeps_the_newest_messages_and_takes_no_older_one_back() {
     let max = LOG_MAX as u64;
     let mut records = Records::default();
     for seq in 1..=max + 10 {
-        records.merge(NOW, &rust(), Statement::Message(entry(1, seq, 1, 1, seq)));
+        records.merge(NOW, &rust(), Statement::Message(entry(1, seq, 1, 1, seq), Age::NEW));
     }
-    assert!(!records.merge(NOW, &rust(), Statement::Message(entry(1, 5, 1, 1, 5))));
+    assert!(!records.merge(NOW, &rust(), Statement::Message(entry(1, 5, 1, 1, 5), Age::NEW)));
     let name = "rust".parse().unwrap();
     let log = &records.channel(&name).unwrap().log;
     assert_eq!(log.len(), LOG_MAX);
@@ -305,7 +304,7 @@ fn what_has_no_room_is_dropped_and_what_is_known_goes_on() {
     assert!(records.has_room_for_messages(&name), "who is in a full channel goes on talking");
     assert!(!records.merge(NOW, &rust(), join(STATEMENTS_MAX, 1)));
     assert!(records.merge(NOW, &rust(), join(0, 2)));
-    assert!(records.merge(NOW, &rust(), Statement::Message(entry(1, 1, 1, 1, 1))));
+    assert!(records.merge(NOW, &rust(), Statement::Message(entry(1, 1, 1, 1, 1), Age::NEW)));
 
     for n in records.held.len()..RECORDS_MAX {
         let key = RecordKey::Channel(format!("c{n}").parse().unwrap());
@@ -320,7 +319,7 @@ fn a_message_longer_than_a_root_takes_is_no_statement() {
     let mut records = Records::default();
     for length in [0, TEXT_BYTES_MAX + 1] {
         let entry = Entry { text: "a".repeat(length), ..entry(1, 1, 1, 1, 1) };
-        assert!(!records.merge(NOW, &rust(), Statement::Message(entry)));
+        assert!(!records.merge(NOW, &rust(), Statement::Message(entry, Age::NEW)));
     }
     assert_eq!(records.keys().count(), 0);
 }
@@ -344,7 +343,7 @@ fn a_record_that_is_longer_than_a_frame_is_told_in_parts() {
     let mut records = Records::default();
     for seq in 1..=LOG_MAX as u64 {
         let entry = Entry { text: "a".repeat(TEXT_BYTES_MAX), ..entry(1, seq, 1, 1, seq) };
-        assert!(records.merge(NOW, &rust(), Statement::Message(entry)));
+        assert!(records.merge(NOW, &rust(), Statement::Message(entry, Age::NEW)));
     }
     let (mut reached, mut told) = (0, 0);
     loop {
@@ -364,51 +363,18 @@ fn a_record_that_is_longer_than_a_frame_is_told_in_parts() {
 #[test]
 fn a_letter_waits_for_14_days_and_who_had_the_name_is_remembered_as_long() {
     let mut records = Records::default();
-    records.merge(NOW, &bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW)));
+    records.merge(NOW, &bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW), Age::NEW));
     let holder = Holder { at: NOW, person: Person::new([2; 16]) };
-    records.merge(NOW, &bobs_mail(), Statement::Holder(holder));
+    records.merge(NOW, &bobs_mail(), Statement::Holder(holder, Age::NEW));
     let bob = "bob".parse().unwrap();
     records.prune(NOW + MAIL_KEPT_FOR - Duration::from_micros(1));
     let mailbox = records.mailbox(&bob).unwrap();
     assert_eq!((mailbox.waiting(holder.person).len(), mailbox.holder()), (1, Some(holder)));
     records.prune(NOW + MAIL_KEPT_FOR);
     assert!(records.mailbox(&bob).is_none() && records.journal.is_empty());
+    let old = Age::NEW.after(MAIL_KEPT_FOR);
     let late = NOW + MAIL_KEPT_FOR;
-    assert!(!records.merge(late, &bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW))));
-}
-
-#[test]
-fn what_a_root_with_a_clock_far_behind_tells_is_kept_as_long_and_what_is_old_is_not_taken() {
-    let statements = [
-        (rust(), Statement::Message(entry(1, 1, 1, 1, 1)), KEPT_FOR),
-        (bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW)), MAIL_KEPT_FOR),
-        (bobs_mail(), Statement::Holder(Holder { at: NOW, person: Person::new([2; 16]) }), MAIL_KEPT_FOR),
-        (value_of("apple"), written(NOW, 1, None), DELETED_KEPT_FOR),
-    ];
-    for (key, statement, kept_for) in statements {
-        let learnt = |at| {
-            let mut records = Records::default();
-            let is_news = records.merge(at, &key, statement.clone());
-            (records, is_news)
-        };
-        let over = NOW + kept_for;
-        assert!(!learnt(over).1 && !learnt(over + CLOCK_AHEAD_MAX - Duration::from_micros(1)).1, "{key}");
-        let (mut records, is_news) = learnt(over + CLOCK_AHEAD_MAX);
-        assert!(is_news, "{key}");
-        records.prune(over + CLOCK_AHEAD_MAX + kept_for - Duration::from_micros(1));
-        assert_eq!(records.keys().count(), 1, "{key}");
-        records.prune(over + CLOCK_AHEAD_MAX + kept_for);
-        assert_eq!((records.keys().count(), records.journal.len()), (0, 0), "{key}");
-        // What was on the own disk was made by the same clock.
-        let subject = match &statement {
-            Statement::Message(entry) => Subject::Message(entry.id),
-            Statement::Letter(letter) => Subject::Letter(letter.id),
-            Statement::Holder(_) => Subject::Holder,
-            _ => Subject::Written,
-        };
-        records.restore(over + CLOCK_AHEAD_MAX, &key, subject, statement);
-        assert_eq!(records.keys().count(), 0, "{key}");
-    }
+    assert!(!records.merge(late, &bobs_mail(), Statement::Letter(letter(1, Some("text"), NOW), old)));
 }
 
 #[test]
@@ -416,7 +382,7 @@ fn a_letter_that_was_shown_does_not_wait_again() {
     let mut records = Records::default();
     let person = Person::new([2; 16]);
     for text in [Some("text"), None, Some("text")] {
-        records.merge(NOW, &bobs_mail(), Statement::Letter(letter(1, text, NOW)));
+        records.merge(NOW, &bobs_mail(), Statement::Letter(letter(1, text, NOW), Age::NEW));
     }
     let mailbox = records.mailbox(&"bob".parse().unwrap()).unwrap();
     assert!(mailbox.waiting(person).is_empty() && mailbox.letter(&letter(1, None, NOW).id).is_some());
@@ -444,7 +410,8 @@ fn it_is_remembered_for_14_days_that_a_value_was_deleted() {
     assert!(records.value(&key_of_value("apple")).is_some());
     records.prune(NOW + DELETED_KEPT_FOR);
     assert!(records.held.is_empty() && records.journal.is_empty());
-    assert!(!records.merge(NOW + DELETED_KEPT_FOR, &value_of("apple"), written(NOW, 2, None)));
+    let old = written(NOW, 2, None).aged(DELETED_KEPT_FOR);
+    assert!(!records.merge(NOW + DELETED_KEPT_FOR, &value_of("apple"), old));
     assert!(records.held.is_empty());
 }
 
@@ -461,7 +428,7 @@ fn of_what_two_roots_have_written_the_later_holds_and_what_comes_then_is_later_s
             records.merge(
                 NOW,
                 &value_of("apple"),
-                Statement::Written(Written { version, value: Some(vec![n]) }),
+                Statement::Written(Written { version, value: Some(vec![n]) }, Age::NEW),
             );
         }
     }
@@ -491,7 +458,11 @@ fn a_value_from_the_far_future_is_not_learnt_and_blocks_nothing() {
     records.learn(NOW, &apple, written(NOW + CLOCK_AHEAD_MAX, 1, Some(b"a fast clock")));
     let known = records.value(&key_of_value("apple")).unwrap().version;
     let version = Version::after(Some(known), NOW, node(2));
-    records.write(NOW, &apple, Statement::Written(Written { version, value: Some(b"later".to_vec()) }));
+    records.write(
+        NOW,
+        &apple,
+        Statement::Written(Written { version, value: Some(b"later".to_vec()) }, Age::NEW),
+    );
     assert_eq!(records.value(&key_of_value("apple")).unwrap().value.as_deref(), Some(&b"later"[..]));
 }
 

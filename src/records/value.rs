@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Merged;
+use super::age::Age;
 use super::facts::Facts;
-use super::{Merged, kept_until};
 use crate::id::NodeHandle;
 use crate::time::Time;
 
@@ -145,12 +146,6 @@ pub struct Written {
     pub value: Option<Vec<u8>>,
 }
 
-impl Written {
-    pub(super) fn is_over(&self, now: Time) -> bool {
-        self.value.is_none() && self.version.at + DELETED_KEPT_FOR <= now
-    }
-}
-
 /// How much room values take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Usage {
@@ -191,12 +186,19 @@ impl SubAssign for Usage {
     }
 }
 
-/// What was written, the revision at which it was learnt, and until when that is kept, if it is a deletion.
+/// What was written, when its root wrote it, by this node's clock, and the revision at which it was learnt.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Held {
     written: Written,
+    made: Time,
     revision: u64,
-    until: Option<Time>,
+}
+
+impl Held {
+    /// Whether it is a deletion that need not be remembered any more.
+    fn is_over(&self, now: Time) -> bool {
+        self.written.value.is_none() && self.made + DELETED_KEPT_FOR <= now
+    }
 }
 
 /// What is known of a key.
@@ -224,18 +226,26 @@ impl Value {
         })
     }
 
-    pub(super) fn merge(&mut self, now: Time, written: Written, revision: u64) -> Merged {
-        let until = kept_until(written.version.at, DELETED_KEPT_FOR, now).filter(|_| written.value.is_none());
-        if written.value.is_none() && until.is_none() {
+    /// Of one version there is one value; where a confused peer tells another, all keep the same.
+    pub(super) fn merge(&mut self, now: Time, written: Written, age: Age, revision: u64) -> Merged {
+        let told = Held { written, made: age.made(now), revision };
+        if told.is_over(now) {
             return Merged::Known;
         }
-        // Of one version there is one value; where a confused peer tells another, all keep the same.
-        let newer = |known: &Written| (known.version, &known.value) < (written.version, &written.value);
-        if self.written().is_some_and(|known| !newer(known)) {
-            return Merged::Known;
+        match &mut self.written {
+            Some(held) if told.written == held.written => held.made = held.made.min(told.made),
+            Some(held) if told.written < held.written => {}
+            _ => {
+                let before = self.written.replace(told).map(|held| held.revision);
+                return Merged::News { before };
+            }
         }
-        let before = self.written.replace(Held { written, revision, until }).map(|held| held.revision);
-        Merged::News { before }
+        Merged::Known
+    }
+
+    /// What was written last, with its age.
+    pub(super) fn told(&self, now: Time) -> Option<(Written, Age)> {
+        self.written.as_ref().map(|held| (held.written.clone(), Age::since(held.made, now)))
     }
 
     /// Writes what a copy must know to know the same.
@@ -254,7 +264,7 @@ impl Value {
 
     /// Forgets a deletion that is too old, and returns the revision that it had.
     pub(super) fn prune(&mut self, now: Time) -> Vec<u64> {
-        let over = self.written.take_if(|held| held.until.is_some_and(|until| until <= now));
+        let over = self.written.take_if(|held| held.is_over(now));
         over.into_iter().map(|held| held.revision).collect()
     }
 

@@ -1,8 +1,10 @@
 //! Two nodes that repair: the root of a channel and another node that has it.
 
 use super::super::Subject;
+use super::super::age::Age;
 use super::super::channel::{Entry, KEPT_FOR, LOG_MAX, Membership, MessageId};
-use super::super::lease::Age;
+use super::super::mailbox::{Letter, MAIL_KEPT_FOR};
+use super::super::name::Person;
 use super::*;
 use crate::chord::{self as ring, Output, Upcall};
 use crate::machine::Input;
@@ -29,13 +31,13 @@ impl Pair {
         pair
     }
 
-    fn learn(&mut self, node: usize, counters: std::ops::RangeInclusive<u64>, at: Time) {
+    fn learn(&mut self, node: usize, counters: std::ops::RangeInclusive<u64>, now: Time) {
         let author = self.nodes[0].0.me();
         for seq in counters {
             let place = Place { epoch: 1, root: author, seq };
             let id = MessageId { author, counter: seq };
-            let entry = Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at };
-            self.nodes[node].1.merge(self.now, &self.key, Statement::Message(entry));
+            let entry = Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at: now };
+            self.nodes[node].1.merge(now, &self.key, Statement::Message(entry, Age::NEW));
         }
     }
 
@@ -129,6 +131,27 @@ fn two_copies_that_have_dropped_differently_fall_silent() {
 }
 
 #[test]
+fn what_one_copy_forgets_a_moment_before_the_other_is_not_kept_alive() {
+    let over = START + MAIL_KEPT_FOR;
+    for early in [0, 1] {
+        let mut pair = Pair::new();
+        let mails = (0..).map(|i| RecordKey::Mailbox(format!("n{i}").parse().unwrap()));
+        pair.key = mails.into_iter().find(|key| pair.nodes[0].0.is_root(key.id()) == Some(true)).unwrap();
+        let id = MessageId { author: pair.nodes[0].0.me(), counter: 1 };
+        let (to, from) = (Person::new([2; 16]), "n".parse().unwrap());
+        let letter = Letter { id, to, text: Some("text".to_owned()), from, at: START };
+        pair.nodes[0].1.merge(START, &pair.key, Statement::Letter(letter, Age::NEW));
+        pair.now = over - 4 * REPAIR_EVERY;
+        pair.settle();
+        pair.nodes[early].1.prune(over);
+        assert_eq!(pair.nodes[early].1.keys().count(), 0);
+        let told = [pair.repair(), pair.repair(), pair.repair()];
+        assert_eq!(told, [2 * (1 - early), 0, 0], "the root is told what is not over, and tells it once");
+        assert!(pair.nodes.iter().all(|(_, records)| records.keys().count() == 0));
+    }
+}
+
+#[test]
 fn a_copy_asks_after_all_of_many_records_in_one_round() {
     let mut pair = Pair::new();
     let copy = pair.nodes[1].0.me();
@@ -210,7 +233,7 @@ fn who_leaves_soon_after_a_restart_has_told_the_root_what_was_on_the_disk() {
     let entry = Entry { place, id, from: "n".parse().unwrap(), text: "text".to_owned(), at };
     let (now, key) = (pair.now, pair.key.clone());
     let (chord, records) = &mut pair.nodes[1];
-    records.restore(now, &key, Subject::Message(id), Statement::Message(entry));
+    records.restore(now, &key, Subject::Message(id), Statement::Message(entry, Age::NEW));
     assert_eq!(records.unsure(chord).collect::<Vec<_>>(), [&key]);
     records.make_sure(now, chord);
     assert_eq!(pair.wake_after(Duration::ZERO), 2, "the root lacks it, and tells its copies");

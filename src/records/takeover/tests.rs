@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::*;
 use crate::chord::{self as ring, Output, Upcall};
 use crate::machine::Input;
+use crate::records::age::Age;
 use crate::records::channel::Membership;
-use crate::records::lease::Age;
 
 const START: Time = Time::from_micros(1_000_000);
 

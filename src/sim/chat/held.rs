@@ -124,7 +124,7 @@ impl Oracle {
                 // A root that is a member tells itself without a message, and may know another place by then.
                 if let records::Message::Merge { statements, .. } = message {
                     for (_, statement) in statements {
-                        if let Statement::Message(entry) = statement {
+                        if let Statement::Message(entry, _) = statement {
                             self.note_place(entry);
                         }
                     }

@@ -80,7 +80,7 @@ impl Values {
     pub(super) fn are_told(&mut self, message: &Message) {
         let Message::Merge { statements, .. } = message else { return };
         for (key, statement) in statements {
-            if let (RecordKey::Value(key), Statement::Written(written)) = (key, statement) {
+            if let (RecordKey::Value(key), Statement::Written(written, _)) = (key, statement) {
                 self.learn(key, written);
             }
         }
