@@ -221,7 +221,7 @@ impl Chat {
         let known = cx.records.channel(&channel);
         let is_new = known.is_none_or(|known| !known.is_member(cx.now, membership.node));
         // What has its place already was said before the member came; so was what has been dropped.
-        let last = known.and_then(|known| known.log.last().or(known.log.horizon()));
+        let last = known.and_then(|known| known.log.end());
         let nick = membership.nick.clone();
         let key = RecordKey::Channel(channel.clone());
         let statement = Statement::Member(membership, Age::NEW);

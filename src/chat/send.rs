@@ -231,7 +231,7 @@ impl Chat {
     ///
     /// A term ends when the root learns of a message that another has placed meanwhile.
     fn next_place(&mut self, cx: &Context<'_>, channel: &ChannelName) -> Place {
-        let last = cx.records.channel(channel).and_then(|known| known.log.last());
+        let last = cx.records.channel(channel).and_then(|known| known.log.end());
         let place = |term: &Term| Place { epoch: term.epoch, root: self.me, seq: term.next_seq };
         let term = match self.terms.get(channel) {
             Some(term) if last < Some(place(term)) => *term,
@@ -247,7 +247,7 @@ impl Chat {
     pub(super) fn come_after(&mut self, cx: &Context<'_>, channel: &ChannelName, seen: Option<Place>) {
         // Nobody has seen what is yet to be said.
         let is_credible = |seen: &Place| seen.epoch <= (cx.now + CLOCK_AHEAD_MAX).as_micros() / 1_000;
-        let last = cx.records.channel(channel).and_then(|known| known.log.last());
+        let last = cx.records.channel(channel).and_then(|known| known.log.end());
         let Some(seen) = seen.filter(is_credible).filter(|seen| last < Some(*seen)) else { return };
         let comes_after = |term: &Term| seen.epoch < term.epoch;
         if !self.terms.get(channel).is_some_and(comes_after) {
@@ -397,6 +397,7 @@ mod tests {
     use crate::chord::{Chord, Message};
     use crate::machine::{Input, Machine, Output};
     use crate::node::{Command as Do, Node};
+    use crate::records::channel::{KEPT_FOR, Membership};
     use crate::records::{self, Records};
 
     const NOW: Time = Time::from_micros(1_800_000_000_000_000);
@@ -445,6 +446,28 @@ mod tests {
         let chord = chords.into_iter().find(|chord| chord.is_root(key.id()) == Some(true)).unwrap();
         let chat = Chat::new("n".parse().unwrap(), chord.me(), NOW);
         (chord, chat)
+    }
+
+    #[test]
+    fn what_is_said_where_all_has_been_dropped_comes_after_that() {
+        let channel: ChannelName = "rust".parse().unwrap();
+        let key = RecordKey::Channel(channel.clone());
+        let (mut chord, mut chat) = root(&key);
+        let (me, member) = (chord.me(), chord.successors()[0]);
+        let mut records = Records::default();
+        // The clock of the root before was a month ahead.
+        let place = Place { epoch: NOW_MILLIS + 30 * 24 * 3_600_000, root: member, seq: 1 };
+        let (id, from) = (MessageId { author: member, counter: 1 }, "n".parse().unwrap());
+        let entry = Entry { place, id, from, text: "text".to_owned(), at: NOW };
+        records.write(NOW, &key, Statement::Message(entry, Age::NEW));
+        let later = NOW + KEPT_FOR;
+        let membership = Membership { node: me, version: 1, joined: true, nick: "n".parse().unwrap() };
+        records.write(later, &key, Statement::Member(membership, Age::NEW));
+        records.prune(later);
+        assert_eq!(records.channel(&channel).unwrap().log.horizon(), Some(place));
+        let mut events = Vec::new();
+        let cx = Context { now: later, chord: &mut chord, records: &mut records, events: &mut events };
+        assert!(place < chat.next_place(&cx, &channel), "the copies would not take it");
     }
 
     #[test]

@@ -298,6 +298,11 @@ impl Log {
         self.entries.last_key_value().map(|(&place, _)| place)
     }
 
+    /// The newest place, also if its message was dropped: what is said next comes after it.
+    pub fn end(&self) -> Option<Place> {
+        self.last().or(self.horizon)
+    }
+
     /// The message in this place.
     pub fn at(&self, place: Place) -> Option<&Entry> {
         self.entries.get(&place).map(|held| &held.entry)
