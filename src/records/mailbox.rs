@@ -112,8 +112,9 @@ impl Mailbox {
         self.holder.as_ref().map(|held| (held.it, Age::since(held.made, now)))
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.letters.len() < LETTERS_MAX
+    /// Whether one more letter could be kept, with room for what so many roots take.
+    pub(super) fn has_room(&self, roots: usize) -> bool {
+        self.letters.len() < roots * LETTERS_MAX
     }
 
     /// A letter that is shown later is kept no longer for that.

@@ -53,7 +53,8 @@ pub const COPIES: usize = 5;
 /// How many of them must have a statement before it is acknowledged, or all where there are fewer.
 pub const ACKNOWLEDGED: usize = 3;
 
-/// How many records a node keeps, besides [values](value).
+/// How many records a node keeps, besides [values](value), if it is to take another one as the root; what other roots
+/// have taken, it keeps all the same, up to [`COPIES`] times as many.
 pub const RECORDS_MAX: usize = 65_536;
 
 /// How many nodes are remembered that count on a copy: as many parts as a network is cut into have a root each
@@ -243,16 +244,18 @@ impl Records {
         self.held.iter().map(|(key, held)| (key, held.id))
     }
 
-    /// Whether a statement of another author about `key` could be kept.
-    fn has_room(&self, key: &RecordKey) -> bool {
+    /// Whether a statement of another author about `key` could be kept, with room for what so many roots take.
+    ///
+    /// A lease that finds none is renewed soon.
+    fn has_room(&self, roots: usize, key: &RecordKey) -> bool {
         match self.held.get(key).map(|held| &held.record) {
             Some(Record::Channel(channel)) => channel.statements() < STATEMENTS_MAX,
             Some(Record::Name(claims)) => claims.statements() < STATEMENTS_MAX,
-            Some(Record::Mailbox(mailbox)) => mailbox.has_room(),
+            Some(Record::Mailbox(mailbox)) => mailbox.has_room(roots),
             // A confused peer: a value has no authors.
             Some(Record::Value(_)) => false,
             None if matches!(key, RecordKey::Value(_)) => false,
-            None => self.held.len() - self.values.count < RECORDS_MAX,
+            None => self.held.len() - self.values.count < roots * RECORDS_MAX,
         }
     }
 
@@ -324,7 +327,8 @@ impl Records {
     ///
     /// A statement for which there is no room, or that no honest node makes, is dropped.
     pub fn merge(&mut self, now: Time, key: &RecordKey, statement: Statement) -> bool {
-        if !statement.is_sound() || !self.has_room_for(key, &statement) {
+        // What a root has taken, its copies keep: each may be one for as many others.
+        if !statement.is_sound() || !self.has_room_for_what(COPIES, key, &statement) {
             return false;
         }
         let is_renewal = self.changed.is_wanted() && self.is_renewal(now, key, &statement);
@@ -389,11 +393,15 @@ impl Records {
         self.channel(channel).is_some() || self.held.len() - self.values.count < RECORDS_MAX
     }
 
-    /// Whether `statement` could be kept: room is needed for a new author, or for a larger value; another statement
-    /// of an author that is known takes its place.
+    /// Whether this node, as the root, has room for `statement`: a new author needs it, or a larger value; another
+    /// statement of an author that is known takes its place.
     pub fn has_room_for(&self, key: &RecordKey, statement: &Statement) -> bool {
+        self.has_room_for_what(1, key, statement)
+    }
+
+    fn has_room_for_what(&self, roots: usize, key: &RecordKey, statement: &Statement) -> bool {
         if let (RecordKey::Value(key), Statement::Written(written, _)) = (key, statement) {
-            return self.has_room_for_values_of(COPIES, key, written.value.as_ref().map_or(0, Vec::len));
+            return self.has_room_for_values_of(roots, key, written.value.as_ref().map_or(0, Vec::len));
         }
         let is_known = match (self.held.get(key).map(|held| &held.record), statement) {
             (Some(Record::Channel(channel)), Statement::Member(membership, _)) => {
@@ -410,7 +418,7 @@ impl Records {
             | (Some(Record::Mailbox(_)), Statement::Holder(..)) => true,
             _ => false,
         };
-        is_known || self.has_room(key)
+        is_known || self.has_room(roots, key)
     }
 
     /// The number of the newest change.

@@ -306,12 +306,28 @@ fn what_has_no_room_is_dropped_and_what_is_known_goes_on() {
     assert!(records.merge(NOW, &rust(), join(0, 2)));
     assert!(records.merge(NOW, &rust(), Statement::Message(entry(1, 1, 1, 1, 1), Age::NEW)));
 
+    let nth = |n: usize| RecordKey::Channel(format!("c{n}").parse().unwrap());
     for n in records.held.len()..RECORDS_MAX {
-        let key = RecordKey::Channel(format!("c{n}").parse().unwrap());
-        assert!(records.merge(NOW, &key, join(0, 1)));
+        assert!(records.merge(NOW, &nth(n), join(0, 1)));
     }
-    assert!(!records.has_room(&alice()));
-    assert!(!records.merge(NOW, &RecordKey::Channel("one-more".parse().unwrap()), join(0, 1)));
+    assert!(!records.has_room_for(&nth(RECORDS_MAX), &join(0, 1)));
+    assert!(!records.has_room_for_messages(&"one-more".parse().unwrap()));
+    for n in RECORDS_MAX..COPIES * RECORDS_MAX {
+        assert!(records.merge(NOW, &nth(n), join(0, 1)), "what another root has taken");
+    }
+    assert!(!records.merge(NOW, &nth(COPIES * RECORDS_MAX), join(0, 1)));
+}
+
+#[test]
+fn a_letter_that_a_root_has_taken_its_copies_keep() {
+    let mut records = Records::default();
+    let nth = |n| Statement::Letter(letter(n, None, NOW), Age::NEW);
+    let full = (0..).find(|&n| {
+        let has_room = records.has_room_for(&bobs_mail(), &nth(n));
+        assert!(records.merge(NOW, &bobs_mail(), nth(n)), "{n}");
+        !has_room
+    });
+    assert_eq!(full, Some(2000));
 }
 
 #[test]
