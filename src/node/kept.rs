@@ -25,7 +25,7 @@ use crate::records::{self, RecordKey, Statement, Subject};
 use crate::time::Time;
 use crate::wire;
 
-/// The number with which every value begins: it rises when values change their form.
+/// The number with which every value begins: it rises when one that was written before could be read for another.
 const FORMAT: u8 = 1;
 
 /// How many nodes are remembered for the next start.
