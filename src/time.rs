@@ -29,6 +29,11 @@ impl Time {
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+
+    /// This moment, or the one just after `last`, whichever is later: whoever said `last` may have another clock.
+    pub fn after(self, last: Option<Time>) -> Time {
+        last.map_or(self, |last| self.max(Time(last.0.saturating_add(1))))
+    }
 }
 
 impl Add<Duration> for Time {

@@ -37,7 +37,7 @@ use crate::chord::message::Number;
 use crate::id::NodeHandle;
 use crate::records::Mutant;
 use crate::records::age::Age;
-use crate::records::mailbox::{Holder, Letter, MAIL_KEPT_FOR, MAIL_MAX, Mailbox};
+use crate::records::mailbox::{Holder, Letter, MAIL_KEPT_FOR, MAIL_MAX};
 use crate::records::name::{Nick, Person};
 use crate::records::{RecordKey, Statement};
 use crate::time::Time;
@@ -157,9 +157,9 @@ impl Chat {
             return cx.reply_read(request, Payload::Refused(super::text_rule()));
         }
         let acknowledged = Acknowledged { origin: request.origin, id: request.id, to: to.clone(), person };
+        let at = cx.records.mailbox(&to).map_or(cx.now, |mailbox| mailbox.next_at(cx.now));
+        let statement = Statement::Letter(Letter { id, to: person, text: Some(text), from, at }, Age::NEW);
         let key = RecordKey::Mailbox(to);
-        let statement =
-            Statement::Letter(Letter { id, to: person, text: Some(text), from, at: cx.now }, Age::NEW);
         if !cx.records.has_room_for(&key, &statement) {
             return cx.reply_read(request, Payload::Refused(super::NO_ROOM.to_owned()));
         }
@@ -218,10 +218,11 @@ impl Chat {
     /// The root of a name remembers who has it: when they are away, mail can wait for them.
     /// Returns whether it knew that.
     pub(super) fn note_holder(cx: &mut Context<'_>, nick: &Nick, person: Person) -> bool {
-        let known = cx.records.mailbox(nick).and_then(Mailbox::holder);
-        let is_noted = known.is_some_and(|known| known.person == person && cx.now < known.at + NOTED_EVERY);
+        let known = cx.records.mailbox(nick).and_then(|mailbox| mailbox.holder_told(cx.now));
+        let is_noted =
+            known.is_some_and(|(known, age)| known.person == person && age < Age::NEW.after(NOTED_EVERY));
         if !is_noted {
-            let holder = Holder { at: cx.now, person };
+            let holder = Holder { at: cx.now.after(known.map(|(known, _)| known.at)), person };
             cx.records.write(cx.now, &RecordKey::Mailbox(nick.clone()), Statement::Holder(holder, Age::NEW));
         }
         is_noted

@@ -31,7 +31,7 @@ impl Age {
     }
 
     /// The age so much later.
-    pub(super) fn after(self, time: Duration) -> Age {
+    pub fn after(self, time: Duration) -> Age {
         Age(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
     }
 }

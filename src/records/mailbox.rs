@@ -37,7 +37,7 @@ pub struct Letter {
     pub text: Option<String>,
     /// Who wrote it.
     pub from: Nick,
-    /// When it came to the mailbox, by the clock of the root.
+    /// When it came to the mailbox, by the clock of the root, or just after the letter before, whichever is later.
     pub at: Time,
 }
 
@@ -51,7 +51,7 @@ impl Letter {
 /// Who had the name last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Holder {
-    /// When that was noted, by the clock of the root.
+    /// When that was noted, by the clock of the root, or just after the one before, whichever is later.
     pub at: Time,
     /// Who.
     pub person: Person,
@@ -84,6 +84,16 @@ impl Mailbox {
         self.holder.as_ref().map(|held| held.it)
     }
 
+    /// The same, with its age.
+    pub fn holder_told(&self, now: Time) -> Option<(Holder, Age)> {
+        self.holder.as_ref().map(|held| (held.it, Age::since(held.made, now)))
+    }
+
+    /// When a letter comes that comes after all that are here.
+    pub fn next_at(&self, now: Time) -> Time {
+        now.after(self.letters.values().map(|held| held.it.at).max())
+    }
+
     /// The letters that wait for a person, in the order in which they came.
     pub fn waiting(&self, to: Person) -> Vec<&Letter> {
         let letters = self.letters.values().map(|held| &held.it);
@@ -105,11 +115,6 @@ impl Mailbox {
     /// What holds about the letter with this id, with its age.
     pub(super) fn letter_told(&self, now: Time, id: &MessageId) -> Option<(Letter, Age)> {
         self.letters.get(id).map(|held| (held.it.clone(), Age::since(held.made, now)))
-    }
-
-    /// What holds about who had the name last, with its age.
-    pub(super) fn holder_told(&self, now: Time) -> Option<(Holder, Age)> {
-        self.holder.as_ref().map(|held| (held.it, Age::since(held.made, now)))
     }
 
     /// Whether one more letter could be kept, with room for what so many roots take.

@@ -132,8 +132,7 @@ pub struct Version {
 impl Version {
     /// The version of what `root` writes after `before`.
     pub fn after(before: Option<Version>, now: Time, root: NodeHandle) -> Version {
-        let next = before.map(|version| Time::from_micros(version.at.as_micros().saturating_add(1)));
-        Version { at: next.map_or(now, |next| next.max(now)), root }
+        Version { at: now.after(before.map(|version| version.at)), root }
     }
 }
 

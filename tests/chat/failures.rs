@@ -7,6 +7,7 @@ use chord_chat::id::Id;
 use chord_chat::node::{Command, Node};
 use chord_chat::records::COPIES;
 use chord_chat::records::lease::{LEASE, RENEW_EVERY};
+use chord_chat::records::name::Person;
 use chord_chat::sim::{Cut, Links, Order};
 
 use crate::town::{REST, SECOND, Town, at, someone_else};
@@ -33,6 +34,14 @@ impl Town {
     fn shown_as(&self, n: u16) -> Vec<(String, bool)> {
         self.told(n, |event| match event {
             Event::Message { text, history, .. } => Some((text.clone(), *history)),
+            _ => None,
+        })
+    }
+
+    /// The private messages that the person was shown.
+    fn letters(&self, n: u16) -> Vec<String> {
+        self.told(n, |event| match event {
+            Event::Private { text, .. } => Some(text.clone()),
             _ => None,
         })
     }
@@ -324,13 +333,26 @@ fn acknowledged_survives_the_crash_of_the_root(case: &str, root_ahead: Duration,
     town.run(REST + 2 * 60 * SECOND);
     town.says(other, "join rust");
     assert_eq!(town.shown(other), ["one"], "{case}");
+    town.says(author, &format!("msg {bob} three"));
+    // Somebody else has the name for a while, and then a letter waits for them.
+    let eve = |town: &Town| {
+        let now = town.network.now() + others_ahead;
+        Node::new(bob.parse().unwrap(), at(8), now).with_person(Person::new([8; 16]))
+    };
+    for waits in [None, Some("four")] {
+        town.network.add_ahead(eve(&town), others_ahead);
+        town.network.command(at(8), Command::Start { bootstrap: Some(at(author)) });
+        town.run(RENEW_EVERY);
+        assert_eq!(town.letters(8), Vec::from_iter(waits), "{case}");
+        town.network.command(at(8), Command::Exit);
+        town.run(5 * SECOND);
+        if waits.is_none() {
+            town.says(author, &format!("msg {bob} four"));
+        }
+    }
     comes(&mut town, absent);
     town.run(RENEW_EVERY);
-    let letters = town.told(absent, |event| match event {
-        Event::Private { text, .. } => Some(text.clone()),
-        _ => None,
-    });
-    assert_eq!(letters, ["two"], "{case}");
+    assert_eq!(town.letters(absent), ["two", "three"], "{case}");
     for (key, expected) in [(deleted, None), (kept, Some(b"blue".to_vec()))] {
         town.says(other, &format!("get {key}"));
         let values = town.take(other, |event| match event {
