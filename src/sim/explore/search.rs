@@ -52,7 +52,7 @@ const SETS: usize = 1 << u8::BITS;
 
 /// The fingerprints of the states that were found.
 struct Known {
-    sets: Vec<HashSet<u128>>,
+    sets: Vec<HashSet<u64>>,
     len: usize,
 }
 
@@ -63,8 +63,7 @@ impl Known {
 
     /// Returns whether it is new.
     fn insert(&mut self, state: &State) -> bool {
-        let fingerprint = state.fingerprint();
-        let [set, ..] = fingerprint.to_be_bytes();
+        let (set, fingerprint) = state.fingerprint();
         let is_new = self.sets[usize::from(set)].insert(fingerprint);
         self.len += usize::from(is_new);
         is_new

@@ -36,14 +36,16 @@ pub(super) struct State {
 }
 
 impl State {
-    /// A number that another state has with a chance of 2^-128.
-    pub(super) fn fingerprint(&self) -> u128 {
-        let half = |salt: u8| {
+    /// Two numbers that another state has with a chance of 2^-72: that among 300 million two have the same is one
+    /// chance in 100,000, and each byte more costs half a gigabyte.
+    pub(super) fn fingerprint(&self) -> (u8, u64) {
+        let hash = |salt: u8| {
             let mut hasher = DefaultHasher::new();
             (salt, self).hash(&mut hasher);
-            u128::from(hasher.finish())
+            hasher.finish()
         };
-        half(0) << 64 | half(1)
+        let [first, ..] = hash(0).to_be_bytes();
+        (first, hash(1))
     }
 }
 
