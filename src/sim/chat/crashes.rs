@@ -12,7 +12,7 @@
 //! node at any time: all orders are explored.
 //! Only what the ring says of itself, to mend itself, and what is asked about other records arrive at once.
 //! In the suite this is done for A and E, with the person at A, and at a keeper that stays; for every two keepers,
-//! which takes hours and 14 GB, by
+//! which takes hours and most of 24 GB, by
 //! `ORDERS=all cargo test --release --lib sim::chat::crashes -- --nocapture`; `ORDERS=AB,CD` names those two pairs.
 //!
 //! In another ring, the person who speaks is at a sixth node, F, which keeps nothing.
@@ -64,7 +64,7 @@ const B: usize = 1;
 const E: usize = COPIES - 1;
 const F: usize = COPIES;
 
-/// All orders are 6 to 69 million for most pairs, 163 for A and B, and 235 for A and C.
+/// All orders are 6 to 69 million for most pairs, 163 for A and B, and more than 235 for A and C.
 const STATES_MAX: usize = 450_000_000;
 
 /// How keepers end.
